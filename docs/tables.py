@@ -1,0 +1,54 @@
+"""Two directives that write the tables the code already knows.
+
+``{registry} losses`` lists what a setting may be, ``{settings} module:Class`` a class of settings.
+"""
+
+from importlib import import_module
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from napari_cellseg.cli.inspect import REGISTRIES
+
+
+class MarkdownTable(SphinxDirective):
+    required_arguments = 1
+
+    def rows(self) -> list[tuple[str, ...]]:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        head, *rows = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in self.rows())
+        lines = [head, " | ".join("---" for _ in self.rows()[0]), *rows]
+        text = StringList([f"| {line} |" for line in lines], source=self.arguments[0])
+        holder = nodes.Element()
+        self.state.nested_parse(text, self.content_offset, holder)
+        return holder.children
+
+
+class Registry(MarkdownTable):
+    def rows(self) -> list[tuple[str, ...]]:
+        module, name = REGISTRIES[self.arguments[0]]
+        entries = getattr(import_module(module), name).items()
+        described = (
+            (f"`{key}`", entry if isinstance(entry, str) else entry.description) for key, entry in entries
+        )
+        return [("name", "what it is"), *described]
+
+
+class Settings(MarkdownTable):
+    def rows(self) -> list[tuple[str, ...]]:
+        module, name = self.arguments[0].split(":")
+        fields = getattr(import_module(module), name).model_fields.items()
+        return [
+            ("setting", "default", "what it does"),
+            *((f"`{key}`", f"`{field.default!r}`", field.description or "") for key, field in fields),
+        ]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("registry", Registry)
+    app.add_directive("settings", Settings)
+    return {"parallel_read_safe": True}

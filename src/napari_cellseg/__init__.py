@@ -1,0 +1,17 @@
+"""Train networks on annotated micrographs, segment, correct: napari plugin, command line, API."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["CellsegError"],
+        "images.annotation": ["Annotation", "Classes"],
+        "images.micrographs": ["Image", "read_image"],
+        "images.project": ["Project"],
+        "nets.model": ["Model", "ModelSpec", "load_model", "read_spec"],
+        "predict.segment": ["labels_from", "segment"],
+        "settings": ["SegmentSettings", "TrainSettings"],
+        "train.segment": ["train"],
+    },
+)

@@ -1,0 +1,1 @@
+"""Files of masks and coordinates that other programs write and read."""

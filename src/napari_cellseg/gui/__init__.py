@@ -1,0 +1,1 @@
+"""The napari side: docks, readers and menus. Nothing else imports this package."""

@@ -1,0 +1,288 @@
+"""Layers to nouns and back: images, annotations and predictions, always in the place of their image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.normalise import intensity_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_cellseg.gui.opening import Saving
+    from napari_cellseg.images.micrographs import Image
+
+KEY = "napari-cellseg"  # where a layer's metadata holds its Link
+IN_MEMORY_BYTES = 512 * 1024**2  # below this an image is held, so that panning reads no file
+PYRAMID_PX = 8192  # above this a plane is shown through smaller copies of itself
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a layer is to us; kept in the layer's metadata, so that docks find it there.
+
+    Parameters
+    ----------
+    role : str
+        ``"image"``, ``"annotation"``, ``"probabilities"``, ``"labels"``, or ``"copy"`` for what a
+        user duplicated.
+    image : str
+        Name of the image it belongs to.
+    project : Path, optional
+        Folder of the project it belongs to.
+    path : Path, optional
+        File of the image.
+    classes : Classes, optional
+        What the values mean.
+    saving : Saving, optional
+        Keeps an annotation on the disk.
+    """
+
+    role: str
+    image: str
+    project: Path | None = None
+    path: Path | None = None
+    classes: Classes | None = None
+    saving: Saving | None = field(default=None, compare=False, repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Link:
+        return replace(self, role="copy" if self.role == "annotation" else self.role, saving=None)
+
+
+def link_of(layer: Layer) -> Link | None:
+    """Return what a layer is to us, or None for a stranger."""
+    found = layer.metadata.get(KEY)
+    return found if isinstance(found, Link) else None
+
+
+def linked(
+    viewer: ViewerModel, role: str, *, project: Path | None = None, image: str | None = None
+) -> list[Layer]:
+    """Return the layers with this role, topmost first; of one project or image if asked."""
+    found = []
+    for layer in reversed(viewer.layers):
+        link = link_of(layer)
+        if link is None or link.role != role:
+            continue
+        if (project is None or link.project == project) and (image is None or link.image == image):
+            found.append(layer)
+    return found
+
+
+def place_of(layer: Layer) -> dict[str, Any]:
+    """Return where a layer's plane lies: the keyword arguments that put another layer there.
+
+    Only the last two axes are taken, so that labels (y, x) fit an image (c, y, x).
+    """
+    ndim = layer.ndim
+    affine = np.asarray(layer.affine.affine_matrix)
+    rows = [*range(ndim - 2, ndim), ndim]
+    return {
+        "scale": np.asarray(layer.scale)[-2:],
+        "translate": np.asarray(layer.translate)[-2:],
+        "rotate": _plane_rotation(np.asarray(layer.rotate)),
+        "shear": _plane_shear(np.asarray(layer.shear), ndim),
+        "affine": affine[np.ix_(rows, rows)],
+        "units": tuple(layer.units)[-2:],
+        "axis_labels": tuple(layer.axis_labels)[-2:],
+    }
+
+
+def _plane_rotation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return matrix[-2:, -2:]
+
+
+def _plane_shear(shear: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
+    """Return the shear between the last two axes; napari keeps the upper triangle, row by row."""
+    if shear.ndim == 2:
+        return shear[-2:, -2:]
+    upper = np.zeros((ndim, ndim))
+    upper[np.triu_indices(ndim, 1)] = shear
+    return upper[[-2], [-1]]
+
+
+def pixel_place(pixel_nm: float | None) -> dict[str, Any]:
+    """Return the keyword arguments of a plane with this pixel size; none if it is unknown.
+
+    Examples
+    --------
+    >>> pixel_place(0.5)
+    {'scale': (0.5, 0.5), 'units': ('nm', 'nm')}
+    """
+    return {} if pixel_nm is None else {"scale": (pixel_nm, pixel_nm), "units": ("nm", "nm")}
+
+
+def pixel_nm_of(layer: Layer) -> float | None:
+    """Return a layer's pixel size in nm, or None if its units are no length."""
+    unit, scale = layer.units[-1], float(layer.scale[-1])
+    if not unit.is_compatible_with("nm"):
+        return None
+    return float((scale * unit).to("nm").magnitude)
+
+
+def image_layer(image: Image, *, link: Link | None = None) -> tuple[Any, dict[str, Any], str]:
+    """Return an image as napari layer data: pixels, keyword arguments, ``"image"``.
+
+    Small images are read into memory; large ones stay lazy and get a pyramid, of which
+    napari reads what is looked at. Three channels of uint8 are shown as colours, other
+    channels behind a slider.
+    """
+    rgb = image.channels == 3 and image.data.dtype == np.uint8
+    data = image.data if image.data.ndim == 2 or image.channels > 1 else image.data[0]
+    keywords: dict[str, Any] = {
+        "name": image.name,
+        "metadata": {KEY: link or Link("image", image.name, path=image.path)},
+    }
+    place = pixel_place(image.pixel_nm)
+    if data.ndim == 3 and not rgb and place:
+        place = {"scale": (1.0, *place["scale"]), "units": ("pixel", *place["units"])}
+    keywords |= place
+    if rgb:
+        data = data.transpose(1, 2, 0)
+        keywords["rgb"] = True
+    else:
+        figures = intensity_figures(image)
+        low, high = float(np.min(figures.low)), float(np.max(figures.high))
+        keywords["contrast_limits"] = (low, high if high > low else low + 1)
+    if data.nbytes <= IN_MEMORY_BYTES:
+        return data.compute(scheduler="threads"), keywords, "image"
+    levels = [data]
+    while max(levels[-1].shape[:2] if rgb else levels[-1].shape[-2:]) > PYRAMID_PX:
+        last = levels[-1]
+        levels.append(last[::2, ::2] if rgb else last[..., ::2, ::2])
+    if len(levels) > 1:
+        keywords["multiscale"] = True
+    return (levels if len(levels) > 1 else data), keywords, "image"
+
+
+def image_from(layer: ImageLayer) -> Image:
+    """Return the image that a layer shows, whatever its origin.
+
+    Raises
+    ------
+    CellsegError
+        If it is neither a plane, nor colours, nor a plane with channels.
+    """
+    import dask.array as da  # here, so that a dock opens without it
+
+    from napari_cellseg.images.micrographs import Image
+
+    data = layer.data[0] if layer.multiscale else layer.data
+    if layer.rgb and layer.ndim == 2:
+        array = da.moveaxis(da.asarray(data)[..., :3], -1, 0)
+    elif not layer.rgb and layer.ndim in (2, 3):
+        array = da.asarray(data)
+    else:
+        raise CellsegError(
+            f"layer '{layer.name}' has {layer.ndim} axes",
+            "an image (y, x) or (channel, y, x)",
+            "take one plane",
+        )
+    link = link_of(layer)
+    path = link.path if link is not None else layer.source.path
+    name = link.image if link is not None else layer.name
+    return Image(array, name, pixel_nm_of(layer), None if path is None else Path(path))
+
+
+def add_layer(
+    viewer: ViewerModel, kind: str, data: Any, *, like: Layer, name: str, link: Link, **more: Any
+) -> Layer:
+    """Add an image or labels layer at the place of another, right above it; never replaces one.
+
+    If `data` has fewer pixels than `like`, it is spread over the same field: its scale
+    grows and its first pixel moves by the half pixels gained.
+    """
+    place = place_of(like)
+    shape = (like.data[0] if like.multiscale else like.data).shape
+    full = shape[:2] if getattr(like, "rgb", False) else shape[-2:]
+    factor = np.divide(full, data.shape[-2:])
+    if not np.allclose(factor, 1):
+        shift = (factor - 1) / 2
+        place["translate"] = place["translate"] + shift * place["scale"]
+        place["scale"] = place["scale"] * factor
+    made = {"image": ImageLayer, "labels": Labels}[kind](
+        data, name=name, metadata={KEY: link}, **place, **more
+    )
+    viewer.layers.insert(viewer.layers.index(like) + 1, made)
+    return made
+
+
+def class_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:
+    """Return the colours of label layers; what is not annotated is transparent.
+
+    So is the background of predictions: it would cover the image.
+    """
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: "transparent"}
+    first = 1 if background else 2
+    return DirectLabelColormap(color_dict=colors | {i: classes.colors[i] for i in range(first, len(classes))})
+
+
+def class_features(classes: Classes) -> dict[str, list[Any]]:
+    """Return the features of label layers: napari shows a pixel's class in its status line.
+
+    Examples
+    --------
+    >>> class_features(Classes.of("cell"))
+    {'index': [1, 2], 'class': ['background', 'cell']}
+    """
+    return {"index": list(range(1, len(classes))), "class": list(classes.names[1:])}
+
+
+def set_classes(layer: Labels, classes: Classes) -> None:
+    """Give a labels layer its classes' colours and names."""
+    link = link_of(layer)
+    layer.colormap = class_colors(classes, background=link is None or link.role == "annotation")
+    layer.features = class_features(classes)
+    if link is not None:
+        layer.metadata[KEY] = replace(link, classes=classes)
+
+
+def count_pixels(labels: NDArray[np.integer], classes: Classes) -> dict[str, int]:
+    """Return the pixels of each class but "not annotated"; fast enough to follow a brush.
+
+    Examples
+    --------
+    >>> count_pixels(np.array([[0, 2], [2, 1]]), Classes.of("cell"))
+    {'background': 1, 'cell': 2}
+    """
+    return {name: int(np.count_nonzero(labels == i)) for i, name in enumerate(classes.names) if i}
+
+
+def source_files(viewer: ViewerModel) -> list[Path]:
+    """Return the files that the image layers were opened from."""
+    found = []
+    for layer in viewer.layers:
+        link = link_of(layer)
+        path = link.path if link is not None and link.role == "image" else layer.source.path
+        if path is not None and isinstance(layer, ImageLayer):
+            found.append(Path(path))
+    return found
+
+
+def unfinished(layers: Iterable[Layer]) -> list[str]:
+    """Return the names of the layers that a running job still writes."""
+    return [layer.name for layer in layers if bool(layer.locked)]
+
+
+def rgba(color: str) -> list[float]:
+    """Return an opaque colour as napari takes it.
+
+    Examples
+    --------
+    >>> rgba("#ff0000")
+    [1.0, 0.0, 0.0, 1.0]
+    """
+    return [*(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1.0]

@@ -1,0 +1,107 @@
+"""Segmenting a layer from the viewer: the request, the process that answers it, its blocks."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellseg.gui.block_process import BlockDone, Loaded, Request, from_line
+from napari_cellseg.gui.job import Child
+from napari_cellseg.gui.layers import image_from, link_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
+
+    from napari_cellseg.settings import SegmentSettings
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the image is done.
+
+    Attributes
+    ----------
+    rows, cols : slice
+        Where, in pixels of the image.
+    probabilities : (k, y, x) uint8
+        255 stands for 1; channel 0 is the background.
+    labels : (y, x) uint8
+    told : BlockDone
+        How far the whole image is.
+    """
+
+    rows: slice
+    cols: slice
+    probabilities: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    told: BlockDone
+
+
+class Segmentation:
+    """One image on its way through a model, in a process of its own.
+
+    Parameters
+    ----------
+    source : Image layer
+        Read from its file where it has one of ours, else its pixels are handed over.
+    model : Path
+    center : (row, col)
+        Blocks near this pixel come first.
+    settings : SegmentSettings
+
+    Raises
+    ------
+    CellsegError
+        If the layer is no image we know.
+    """
+
+    def __init__(
+        self, source: ImageLayer, model: Path, *, center: tuple[float, float], settings: SegmentSettings
+    ) -> None:
+        self._kept = tempfile.TemporaryDirectory(prefix="napari-cellseg-")
+        self.folder = Path(self._kept.name)
+        self.image = image_from(source)
+        link = link_of(source)
+        self._from_file = link is not None and link.path is not None and link.path.exists()
+        file = str(link.path if self._from_file else self.folder / "image.npy")
+        self.request = Request(
+            file, self.image.name, self.image.pixel_nm, str(model), center, settings.model_dump(mode="json")
+        )
+        command = [sys.executable, "-m", "napari_cellseg.gui.block_process", str(self.folder)]
+        self.child = Child(command, self.folder / "stop", from_line)
+
+    def stop(self) -> None:
+        """Ask for an end after the block in work; returns at once."""
+        self.child.cancel()
+
+    def blocks(self) -> Generator[Any, None, None]:
+        """Yield `Loaded`, then each `Block`; `Beat` and `Failed` as `Child.records` does."""
+        try:
+            if not self._from_file:
+                pixels = self.image.data.compute(scheduler="threads")
+                np.save(self.folder / "image.npy", pixels)
+            request = json.dumps(asdict(self.request))
+            (self.folder / "request.json").write_text(request, "utf-8")
+            probabilities = labels = None
+            for record in self.child.records():
+                if isinstance(record, Loaded):
+                    probabilities = np.load(self.folder / "probabilities.npy", mmap_mode="r")
+                    labels = np.load(self.folder / "labels.npy", mmap_mode="r")
+                if not isinstance(record, BlockDone):
+                    yield record
+                    continue
+                rows, cols = slice(*record.rows), slice(*record.cols)
+                both = np.array(probabilities[:, rows, cols]), np.array(labels[rows, cols])
+                yield Block(rows, cols, *both, record)
+        finally:
+            probabilities = labels = None  # or the folder could not be removed on Windows
+            self._kept.cleanup()

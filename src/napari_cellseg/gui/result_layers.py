@@ -1,0 +1,106 @@
+"""Layers that a running segmentation fills in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.utils.colormaps import Colormap
+
+from napari_cellseg.gui.layers import Link, add_layer, link_of, rgba, set_classes
+from napari_cellseg.gui.preferences import preference
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+    from napari.layers import Labels
+
+    from napari_cellseg.gui.predict import Block
+    from napari_cellseg.images.annotation import Classes
+
+
+class ResultLayers:
+    """The probabilities of each class and the labels of one image, empty at first.
+
+    They lie where the image lies and get new names; nothing there is replaced. While they
+    are written they are locked.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    source : Image layer
+        The image that is segmented.
+    classes : Classes
+        Those of the model.
+    shape : (y, x)
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, source: ImageLayer, classes: Classes, shape: tuple[int, int]
+    ) -> None:
+        link, self.viewer = link_of(source), viewer
+        name = link.image if link is not None else source.name
+        project = link.project if link is not None else None
+        active = viewer.layers.selection.active
+        shown = bool(preference("segment", "show_probabilities"))
+        self.probabilities: list[ImageLayer] = []
+        below = source
+        for label, target in enumerate(classes.targets, start=2):
+            below = add_layer(
+                viewer,
+                "image",
+                np.zeros(shape, np.uint8),
+                like=below,
+                name=f"{name} probabilities ({target})",
+                link=Link("probabilities", name, project, classes=classes),
+                colormap=Colormap([[0, 0, 0, 0], rgba(classes.colors[label])], name=target),
+                contrast_limits=(0, 255),
+                blending="translucent",
+                opacity=0.5,
+                visible=shown,
+            )
+            self.probabilities.append(below)
+        self.labels: Labels = add_layer(
+            viewer,
+            "labels",
+            np.zeros(shape, np.uint8),
+            like=below,
+            name=f"{name} labels",
+            link=Link("labels", name, project, classes=classes),
+            opacity=0.5,
+        )
+        set_classes(self.labels, classes)
+        viewer.layers.selection.active = active  # whoever paints goes on painting
+        self._lock(True)
+
+    @property
+    def all(self) -> list[ImageLayer | Labels]:
+        """Every layer made."""
+        return [*self.probabilities, self.labels]
+
+    def fill(self, block: Block) -> None:
+        """Write one block and show it; layers that were removed meanwhile are left alone."""
+        for layer, plane in zip(self.probabilities, block.probabilities[1:], strict=True):
+            layer.data[block.rows, block.cols] = plane
+        self.labels.data[block.rows, block.cols] = block.labels
+        for layer in self.all:
+            if layer in self.viewer.layers:
+                layer.refresh(extent=False, thumbnail=False)
+
+    def finish(self) -> None:
+        """Unlock the layers; from now on a stroke on the labels marks them as somebody's work."""
+        self._lock(False)
+        labels = self.labels
+
+        def changed(event: object = None) -> None:
+            labels.metadata["changed"] = True
+
+        labels.events.paint.connect(changed)
+        for layer in self.all:
+            if layer in self.viewer.layers:
+                layer.refresh(extent=False)
+
+    def _lock(self, locked: bool) -> None:
+        for layer in self.all:
+            layer.locked = locked
+        self.labels.editable = not locked

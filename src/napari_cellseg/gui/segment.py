@@ -1,0 +1,307 @@
+"""The Segment dock: a model, an image, labels and probabilities filling in, what is in sight first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QFileSystemWatcher
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QProgressBar, QVBoxLayout
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.block_process import BlockDone, Loaded, classes_of
+from napari_cellseg.gui.correct import field_in_sight
+from napari_cellseg.gui.dock import Dock, Message, button
+from napari_cellseg.gui.form import Form
+from napari_cellseg.gui.job import Failed, start_job
+from napari_cellseg.gui.layers import link_of, linked
+from napari_cellseg.gui.opening import close_others, next_image, open_image, open_project
+from napari_cellseg.gui.predict import Block, Segmentation
+from napari_cellseg.gui.project_row import ProjectRow
+from napari_cellseg.gui.result_layers import ResultLayers
+from napari_cellseg.images.project import Project
+from napari_cellseg.nets.backends import BACKENDS
+from napari_cellseg.nets.model import read_spec
+from napari_cellseg.report.progress import duration
+from napari_cellseg.settings import SegmentSettings
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_cellseg.gui.job import StepsWorker
+    from napari_cellseg.nets.model import ModelSpec
+
+NO_MODEL = "no model yet: train one, or choose a file"
+
+
+class SegmentDock(Dock):
+    """Run a trained model over an image layer."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.project: Project | None = None
+        self.job: StepsWorker | None = None
+        self.segmentation: Segmentation | None = None
+        self.results: ResultLayers | None = None
+        self.stopped = False
+        self._chosen_files: list[Path] = []  # models from outside the project
+        self._build()
+        self._watcher = QFileSystemWatcher(self.native)
+        self._watcher.directoryChanged.connect(lambda path: self.offer_models())
+        layers = self.viewer.layers
+        for signal in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+            signal.connect(self._follow)
+        self._follow()
+        self.offer_models()
+        self._show_state()
+
+    def _build(self) -> None:
+        self.project_row = ProjectRow(new=False)
+        self.project_row.opened.connect(self.set_project)
+        self.project_row.failed.connect(lambda text: self.message.say(text, "bad"))
+        column = QVBoxLayout()
+        column.addWidget(self.project_row)
+        self.section("Project", column)
+
+        self.models, self.about, self.images = QComboBox(), Message(), QComboBox()
+        self.models.currentIndexChanged.connect(lambda index: self._show_model())
+        column, row, rows = QVBoxLayout(), QHBoxLayout(), QFormLayout()
+        row.addWidget(self.models, 1)
+        row.addWidget(button("File ...", self._choose_file, "A model file from elsewhere"))
+        column.addLayout(row)
+        column.addWidget(self.about)
+        rows.addRow("image", self.images)
+        column.addLayout(rows)
+        self.section("Model and image", column)
+
+        choices = {"backend": ["auto", *(name for name in BACKENDS if name != "auto")]}
+        self.form = Form(SegmentSettings, basic=("device",), choices=choices)
+        column = QVBoxLayout()
+        column.addWidget(self.form.native)
+        self.section("Settings", column)
+
+        self.start_button = button("Segment", self.start, "What you see now comes first")
+        self.next_button = button("Next image, segmented", self.segment_next, "Open the project's next image")
+        self.stop_button = button("Stop", self.stop, "Keep what is done")
+        self.bar = QProgressBar()
+        column, row = QVBoxLayout(), QHBoxLayout()
+        row.addWidget(self.start_button)
+        row.addWidget(self.stop_button)
+        column.addLayout(row)
+        column.addWidget(self.next_button)
+        column.addWidget(self.bar)
+        self.section("Run", column)
+        self.column.addStretch(1)
+
+    # -- models
+
+    def set_project(self, project: Project) -> None:
+        """Offer the models of this project, the newest first."""
+        if self._watcher.directories():
+            self._watcher.removePaths(self._watcher.directories())
+        self.project = project
+        self.project_row.show_project(project)
+        self._watcher.addPath(str(project.path / "models"))
+        self.offer_models()
+        self._show_state()
+
+    def offer_models(self) -> None:
+        """List the models; one that is new since the last look is chosen."""
+        paths = [*self._chosen_files, *(_models(self.project) if self.project is not None else ())]
+        former = [self.models.itemData(i) for i in range(self.models.count())]
+        new = [path for path in paths if str(path) not in former]
+        chosen = str(new[0]) if new else self.models.currentData()
+        self.models.blockSignals(True)
+        self.models.clear()
+        for path in paths:
+            self.models.addItem(_title(path), str(path))
+        self.models.setCurrentIndex(max(0, self.models.findData(chosen)))
+        self.models.blockSignals(False)
+        self._show_model()
+
+    def choose_model(self, path: Path) -> None:
+        """Take a model file from anywhere."""
+        if path not in self._chosen_files:
+            self._chosen_files.insert(0, path)
+        self.offer_models()
+        self.models.setCurrentIndex(self.models.findData(str(path)))
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Choose a model", "", "Models (*.safetensors)")
+        if path:
+            self.choose_model(Path(path))
+
+    def _show_model(self) -> None:
+        path = self.models.currentData()
+        if path is None:
+            self.about.say(NO_MODEL, "wait")
+        else:
+            try:
+                self.about.say(describe(read_spec(path)))
+            except CellsegError as error:
+                self.about.say(str(error), "bad")
+        self._show_state()
+
+    # -- running
+
+    def start(self) -> None:
+        """Segment the chosen image, beginning with what is in sight."""
+        if self.job is not None:
+            return
+        try:
+            name = self.images.currentText()
+            if self.models.currentData() is None:
+                raise CellsegError(NO_MODEL)
+            if name not in self.viewer.layers:
+                raise CellsegError("no image is open", remedy="open one, or drop a file into the window")
+            settings, self._source = self.form.settings(), self.viewer.layers[name]
+            rows, cols = field_in_sight(self._source)
+            center = (rows.start + rows.stop) / 2, (cols.start + cols.stop) / 2
+            model = Path(self.models.currentData())
+            self.segmentation = Segmentation(self._source, model, center=center, settings=settings)
+        except CellsegError as error:
+            self.message.say(str(error), "bad")
+            return
+        self.results = None
+        self.bar.setRange(0, 0)
+        self.message.say("Loading the model ...", "wait")
+        self.job = start_job(
+            self.segmentation.blocks(), on_record=self.while_alive(self._record), on_end=self._ended
+        )
+        self._show_state()
+
+    def stop(self) -> None:
+        """Stop after the block in work; what is done stays."""
+        if self.job is not None:
+            self.segmentation.stop()
+            self.stopped = True
+            self.message.say("Stopping after the block in work ...", "wait")
+
+    def segment_next(self) -> None:
+        """Open the project's next image with its annotation and segment it."""
+        if self.project is None or self.job is not None:
+            return
+        try:
+            active = linked(self.viewer, "annotation", project=self.project.path)
+            visible = next((layer for layer in active if layer.visible), None)
+            self.project = Project.open(self.project.path)  # images may have been added in another dock
+            name = next_image(self.project, None if visible is None else link_of(visible).image)
+            if name is None:
+                raise CellsegError("the project has no other image", remedy="add files in the Annotate dock")
+            open_image(self.viewer, self.project, name)
+            close_others(self.viewer, self.project, name)
+        except CellsegError as error:
+            self.message.say(str(error), "bad")
+            return
+        self.images.setCurrentText(
+            linked(self.viewer, "image", project=self.project.path, image=name)[0].name
+        )
+        self.start()
+
+    def _record(self, record: object) -> None:
+        if isinstance(record, Failed):
+            self.message.say(record.message, "bad")
+        elif isinstance(record, Loaded):
+            if self._source not in self.viewer.layers:
+                self.stop()
+                return
+            self.results = ResultLayers(self.viewer, self._source, classes_of(record), record.shape)
+            self._device = record.device
+            self.bar.setRange(0, record.blocks)
+            self.bar.setFormat("%v of %m blocks")
+            self.message.say(f"Segmenting on {record.device}: what you see comes first ...", "wait")
+        elif isinstance(record, Block) and self.results is not None:
+            self.results.fill(record)
+            self.bar.setValue(record.told.done)
+            self._tell(record.told)
+
+    def _tell(self, block: BlockDone) -> None:
+        if block.done == block.blocks:
+            self.message.say(f"Done in {duration(block.seconds_all)}.", "good")
+            return
+        on = (
+            "No GPU: about {} for this image on this CPU"
+            if self._device == "cpu"
+            else "About {} for this image"
+        )
+        self.message.say(f"{on.format(duration(block.seconds_all))}, {duration(block.seconds_left)} left.")
+
+    def _ended(self) -> None:
+        self.job = None
+        if self.results is not None:
+            self.results.finish()  # the layers stay when the dock is gone, and are unlocked
+        self.while_alive(self._show_end)()
+
+    def _show_end(self) -> None:
+        stopped, self.stopped = self.stopped, False
+        self.bar.setRange(0, max(1, self.bar.maximum()))
+        if self.results is not None:
+            if stopped and self.bar.value() < self.bar.maximum():
+                self.message.say("Stopped: what is done is in the layers.", "wait")
+        elif stopped:
+            self.message.say("Stopped.", "wait")
+        self._show_state()
+
+    # -- keeping up with the viewer
+
+    def _follow(self, event: object = None) -> None:
+        path = open_project(self.viewer)
+        if path is not None and (self.project is None or self.project.path != path):
+            try:
+                self.set_project(Project.open(path))
+            except CellsegError as error:
+                self.message.say(str(error), "bad")
+        names = [
+            x.name for x in reversed(self.viewer.layers) if isinstance(x, ImageLayer) and not _made_by_us(x)
+        ]
+        if names != [self.images.itemText(i) for i in range(self.images.count())]:
+            former = self.images.currentText()
+            self.images.clear()
+            self.images.addItems(names)
+            if former in names:
+                self.images.setCurrentText(former)
+        self._show_state()
+
+    def _show_state(self) -> None:
+        running = self.job is not None
+        able = not running and self.models.currentData() is not None
+        self.start_button.setEnabled(able and self.images.count() > 0)
+        self.next_button.setEnabled(able and self.project is not None)
+        self.stop_button.setEnabled(running)
+
+    def closed(self) -> None:
+        """Stop what runs; its layers stay."""
+        self.stop()
+
+
+def describe(spec: ModelSpec) -> str:
+    """Return what a model finds, at which pixel size, from what and how well, for the dock."""
+    lines = [f"finds {', '.join(spec.classes.targets)}"]
+    size = (
+        f"at {spec.pixel_nm:g} nm a pixel" if spec.pixel_nm is not None else "at the image's own pixel size"
+    )
+    channels = f", {spec.channels} channels" if spec.channels > 1 else ""
+    lines.append(f"{spec.architecture} / {spec.encoder}, {size}{channels}")
+    images, score = spec.provenance.get("images") or [], spec.provenance.get("validation_dice")
+    if images:
+        shown = ", ".join(str(name) for name in images[:3]) + (" ..." if len(images) > 3 else "")
+        lines.append(f"trained on {len(images)} image{'s' if len(images) > 1 else ''}: {shown}")
+    if isinstance(score, float):
+        lines.append(f"score {score:.3f} (Dice on pixels held out)")
+    return "\n".join(lines)
+
+
+def _models(project: Project) -> list[Path]:
+    """Return the project's models; the best of a run only if the project holds no copy of it."""
+    named = [path for path in project.models() if path.parent.name == "models"]
+    return named or list(project.models())
+
+
+def _title(path: Path) -> str:
+    return f"best of {path.parent.name}" if path.stem == "best" else path.stem
+
+
+def _made_by_us(layer: ImageLayer) -> bool:
+    link = link_of(layer)
+    return link is not None and link.role == "probabilities"

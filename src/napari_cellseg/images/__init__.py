@@ -1,0 +1,1 @@
+"""Micrographs, cells and what people say about them: reading, annotating, simulating."""

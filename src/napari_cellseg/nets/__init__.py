@@ -1,0 +1,1 @@
+"""Networks: architectures, losses, presets, model files and what runs them."""

@@ -1,0 +1,255 @@
+"""A trained network and all that is needed to feed it, in one `.safetensors` file.
+
+The spec stands as JSON in the file's header, so `read_spec` costs no torch, and opening
+a file can run no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.whole_files import replace_whole
+
+if TYPE_CHECKING:
+    import torch
+
+HEADER_KEY = "napari_cellseg"
+"""Key of the spec in the header of a model file."""
+
+OPTIMISER = "optimiser/"
+"""Prefix of the tensors in a checkpoint that are not the network's."""
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a network is and how it is fed.
+
+    Attributes
+    ----------
+    architecture, encoder : str
+        Keys of `nets.segmenters.ARCHITECTURES` and `ENCODERS`.
+    classes : Classes
+        Output channel k of the network is class k + 1 ("background" is channel 0).
+    channels : int
+        Channels the image must have.
+    pixel_nm : float or None
+        Working pixel size in nm: images are resampled to it, results scaled back.
+        None: the network works on the image's own pixels.
+    stride : int
+        The network takes planes whose sides are multiples of this, in working pixels.
+    halo_px : int
+        Margin in working pixels at which tiled labels do not differ from untiled ones.
+    options : dict
+        Further arguments of `build_segmenter`.
+    normalisation : str
+        How intensities are scaled; see `images.normalise`.
+    task : str
+        "segment".
+    provenance : dict
+        Settings, data hashes, scores and versions of the training.
+    """
+
+    architecture: str
+    encoder: str
+    classes: Classes
+    channels: int = 1
+    pixel_nm: float | None = None
+    stride: int = 32
+    halo_px: int = 64
+    options: dict[str, Any] = field(default_factory=dict)
+    normalisation: str = "standard"
+    task: str = "segment"
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output: every class but "not annotated"."""
+        return len(self.classes) - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as JSON types."""
+        return asdict(self) | {"classes": self.classes.to_json(), "schema": SCHEMA}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> ModelSpec:
+        """Build a spec from what `to_json` returned.
+
+        Raises
+        ------
+        CellsegError
+            If it was written by a later version or a key is missing or unknown.
+        """
+        if not isinstance(values, dict):
+            raise CellsegError(
+                f"model spec that is a {type(values).__name__}", "one that napari-cellseg wrote"
+            )
+        values = dict(values)
+        schema = values.pop("schema", None)
+        if schema != SCHEMA:
+            raise CellsegError(f"model spec of schema {schema}", f"schema {SCHEMA}", "update napari-cellseg")
+        try:
+            return cls(**values | {"classes": Classes.from_json(values["classes"])})
+        except (KeyError, TypeError) as error:
+            raise CellsegError(
+                f"model spec cannot be understood ({error})", "one that napari-cellseg wrote"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A spec and its network.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    net : torch.nn.Module
+        Maps ``(n, channel, y, x)`` float32 to logits ``(n, class, y, x)``.
+    sha256 : str
+        Hash of the file it was loaded from; empty for one that was never saved.
+    path : Path or None
+    """
+
+    spec: ModelSpec
+    net: torch.nn.Module
+    sha256: str = ""
+    path: Path | None = None
+
+
+def new_model(spec: ModelSpec) -> Model:
+    """Return a model with random weights (torch's global generator)."""
+    from napari_cellseg.nets.segmenters import build_segmenter
+
+    net = build_segmenter(
+        spec.architecture, spec.encoder, channels=spec.channels, outputs=spec.outputs, options=spec.options
+    )
+    return Model(spec, net.eval())
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """Read what a model file says it is, without its weights and without torch.
+
+    Raises
+    ------
+    CellsegError
+        If the file is missing, damaged, or no model of napari-cellseg.
+    """
+    header = read_header(path)
+    if HEADER_KEY not in header:
+        raise CellsegError(
+            f"{path}: a safetensors file without a napari-cellseg spec",
+            "a model that `napari-cellseg train` wrote",
+        )
+    try:
+        return ModelSpec.from_json(json.loads(header[HEADER_KEY]))
+    except json.JSONDecodeError as error:
+        raise CellsegError(
+            f"{path}: the spec in the header is damaged ({error})", "an intact model file"
+        ) from None
+    except CellsegError as error:
+        raise CellsegError(f"{path}: {error.found}", error.expected, error.remedy) from None
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """Return the text entries in the header of a safetensors file.
+
+    Raises
+    ------
+    CellsegError
+        If the file is missing or not a whole safetensors file.
+    """
+    import safetensors
+
+    path = Path(path)
+    expected = "a .safetensors model that `napari-cellseg train` wrote"
+    if not path.is_file():
+        raise CellsegError(f"{path}: no such model file", expected)
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise CellsegError(
+            f"{path}: damaged or not a model file ({reason})",
+            expected,
+            "pickled models (.pt, .pth, .pkl) are never opened; copy or train the model again",
+        ) from None
+
+
+def load_model(path: str | Path) -> Model:
+    """Load a model for inference: float32, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    CellsegError
+        If the file is missing, damaged, foreign, or its weights do not fit its spec.
+    """
+    from safetensors.torch import load_file
+
+    spec = read_spec(path)
+    try:
+        model = new_model(spec)
+    except CellsegError as error:
+        raise CellsegError(f"{path}: {error.found}", error.expected, "update napari-cellseg") from None
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CellsegError(
+            f"{path}: the spec describes no network ({reason})", "an intact model file"
+        ) from None
+    try:
+        tensors = load_file(path)
+        model.net.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith(OPTIMISER)})
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CellsegError(
+            f"{path}: the weights do not fit the spec ({first})", "an intact model file"
+        ) from None
+    return replace(model, sha256=file_sha256(path), path=Path(path))
+
+
+def save_model(path: str | Path, spec: ModelSpec, net: torch.nn.Module) -> Path:
+    """Write spec and weights as one `.safetensors` file, whole or not at all.
+
+    Raises
+    ------
+    CellsegError
+        If the folder cannot be written or the disk is full.
+    """
+    return save_tensors(path, net.state_dict(), {HEADER_KEY: json.dumps(spec.to_json())})
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> Path:
+    """Write tensors and text entries as one `.safetensors` file, whole or not at all."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    with replace_whole(path) as temporary:
+        try:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                temporary,
+                header,
+            )
+        except SafetensorError as error:
+            # The library tells of a full disk in its text only.
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+    return path
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Trained networks over big images and many files."""

@@ -1,0 +1,79 @@
+"""What a file is, as plain values: images, models, project and run folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_cellseg.errors import CellsegError
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what `path` is, as JSON types; ``"kind"`` tells which of the four it is.
+
+    Parameters
+    ----------
+    path : Path
+        An image, a model (.safetensors), a project folder (.cellseg) or a run folder.
+
+    Raises
+    ------
+    CellsegError
+        If it is missing, damaged, or none of these.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return {"path": str(path), "kind": "model", **_describe_model(path)}
+    if (path / "project.json").is_file():
+        return {"path": str(path), "kind": "project", **_describe_project(path)}
+    if (path / "settings.json").is_file():
+        return {"path": str(path), "kind": "run", **_describe_run(path)}
+    return {"path": str(path), "kind": "image", **_describe_image(path)}
+
+
+def _describe_image(path: Path) -> dict[str, Any]:
+    from napari_cellseg.images.micrographs import read_image
+
+    image = read_image(path)
+    return {
+        "shape": list(image.shape),
+        "channels": image.channels,
+        "dtype": str(image.data.dtype),
+        "pixel_nm": image.pixel_nm,
+        "chunks": [int(chunks[0]) for chunks in image.data.chunks],
+    }
+
+
+def _describe_model(path: Path) -> dict[str, Any]:
+    from napari_cellseg.nets.model import read_spec
+
+    return read_spec(path).to_json()
+
+
+def _describe_project(path: Path) -> dict[str, Any]:
+    from napari_cellseg.images.project import Project
+
+    project = Project.open(path)
+    return {
+        "classes": list(project.classes.names[1:]),
+        "images": [image.name for image in project.images],
+        "models": [str(model.relative_to(path)) for model in project.models()],
+        "runs": [run.name for run in project.runs()],
+    }
+
+
+def _describe_run(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((path / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CellsegError(
+            f"{path / 'settings.json'}: {error}", "a run folder written by napari-cellseg"
+        ) from None
+    last: dict[str, Any] = {}
+    events = path / "events.jsonl"
+    for line in events.read_text(encoding="utf-8").splitlines() if events.is_file() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:  # the line being written when the run was killed
+            continue
+        if record.get("event") in {"epoch", "finished"}:
+            last = record
+    return {"settings": settings, "last": last, "trained": (path / "best.safetensors").is_file()}

@@ -1,0 +1,131 @@
+"""Settings, each declared once: it becomes a flag, a form row and a key in a file.
+
+A field's default, bounds, choices and description stand here and nowhere else. The
+command line turns a class into flags (cyclopts), a dock into rows (`gui.form`), a run
+folder into JSON (pydantic). Importing this module costs no torch.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_cellseg.errors import CellsegError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Settings(BaseModel):
+    """A frozen set of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> Self:
+        """Build the settings from outside values (a file, a form).
+
+        Raises
+        ------
+        CellsegError
+            If a key is unknown or a value out of bounds; the first one is named.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            raise CellsegError(
+                f"setting {name} = {first.get('input')!r}: {first['msg']}",
+                "see `napari-cellseg train --help`" if cls is TrainSettings else "",
+            ) from None
+
+
+class TrainSettings(Settings):
+    """How a segmenter is trained."""
+
+    preset: str = Field(
+        "default", description="Named set of the settings below; whatever else is given wins."
+    )
+    architecture: str = Field("unet", description="Network; see `napari-cellseg list architectures`.")
+    encoder: str = Field(
+        "resnet18", description="Encoder of the network; see `napari-cellseg list encoders`."
+    )
+    depth: int = Field(
+        5, ge=3, le=5, description="Levels of the encoder; fewer are faster and see less context."
+    )
+    width: int = Field(
+        16, ge=4, le=64, description="Channels of the decoder's finest level; doubled at each coarser."
+    )
+    pretrained: bool = Field(
+        True, description="Start the encoder from ImageNet weights where they can be had."
+    )
+    weights_file: str = Field(
+        "", description="Local file of encoder weights (.safetensors) used instead of a download."
+    )
+    pixel_nm: float | None = Field(
+        None,
+        gt=0,
+        description="Working pixel size in nm: images are resampled to it; empty = that of the images.",
+    )
+    epochs: int = Field(20, ge=1, le=10_000, description="Epochs; each ends with a validation.")
+    steps: int = Field(20, ge=1, le=10_000, description="Optimiser steps in an epoch.")
+    batch: int = Field(8, ge=1, le=512, description="Windows in a step.")
+    window_px: int = Field(256, ge=32, le=4096, description="Side of a training window in working pixels.")
+    minutes: float | None = Field(
+        None, gt=0, description="Stop early so that training ends within this time."
+    )
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate of the schedule.")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        "one-cycle", description="Course of the learning rate."
+    )
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    loss: str = Field("dice+ce", description="Loss; see `napari-cellseg list losses`.")
+    class_weighting: Literal["none", "balanced"] = Field(
+        "none", description="Weight the cross-entropy by the inverse share of each class."
+    )
+    patience: int = Field(
+        0, ge=0, description="Stop after this many epochs without a better score; 0 = never."
+    )
+    validation: float = Field(0.2, gt=0, lt=1, description="Share held out for validation.")
+    split: Literal["auto", "image", "window"] = Field(
+        "auto",
+        description="Hold out whole images, or windows by hash; auto = images where there are 4 or more.",
+    )
+    seed: int = Field(42, ge=0, description="Seed of the split, the first weights and the windows drawn.")
+    flips: bool = Field(True, description="Augment with flips and quarter turns.")
+    rotation_degrees: float = Field(
+        15.0, ge=0, le=180, description="Augment with a free rotation up to this angle."
+    )
+    scale: float = Field(0.1, ge=0, lt=1, description="Augment with a scale of 1 +- this.")
+    intensity: float = Field(
+        0.2, ge=0, le=1, description="Augment contrast and brightness by up to this share."
+    )
+    noise: float = Field(
+        0.1, ge=0, le=1, description="Augment with Gaussian noise of up to this many standard deviations."
+    )
+    device: Device = Field("auto", description="Where to train.")
+    precision: Precision = Field(
+        "auto", description="Number format; auto = bfloat16 where the device is fast in it."
+    )
+
+
+class SegmentSettings(Settings):
+    """How a trained model is run over an image."""
+
+    device: Device = Field("auto", description="Where to run the network.")
+    backend: str = Field("auto", description="What runs the network; see `napari-cellseg list backends`.")
+    precision: Precision = Field(
+        "auto", description="Number format; auto = bfloat16 where the device is fast in it."
+    )
+    block_px: int | None = Field(
+        None, ge=32, description="Side of a block in working pixels; empty = as large as free memory allows."
+    )
+    halo_px: int | None = Field(
+        None, ge=0, description="Margin read around a block; empty = as measured for the model."
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Two-class models: probability from which a pixel is the class; empty = 0.5.",
+    )

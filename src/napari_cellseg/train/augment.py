@@ -1,0 +1,82 @@
+"""Random changes to training windows, on the device the network is on.
+
+All random numbers come from one CPU generator, so a run is the same on every device.
+Notation: N windows, C channels; targets hold output indices or `IGNORED`.
+"""
+
+import math
+
+import torch
+from torch.nn.functional import affine_grid, grid_sample
+
+from napari_cellseg.nets.losses import IGNORED
+from napari_cellseg.settings import TrainSettings
+
+
+def augment(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, *, settings: TrainSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return windows and targets after flips, quarter turns, a turn, a scale, contrast and noise.
+
+    Parameters
+    ----------
+    images : (n, c, y, x) float32
+        Square windows.
+    targets : (n, y, x) int64
+    generator : torch.Generator
+        On the CPU; where it stands decides everything.
+    settings : TrainSettings
+        How far each change goes; 0 switches it off.
+
+    Returns
+    -------
+    (n, c, y, x) float32, (n, y, x) int64
+        What a turn brings in from outside the window mirrors the image and is `IGNORED`
+        in the targets.
+    """
+    if settings.flips:
+        images, targets = _flip(images, targets, generator)
+    if settings.rotation_degrees or settings.scale:
+        images, targets = _turn(images, targets, generator, settings)
+    if settings.intensity:
+        gain = 1 + settings.intensity * _between(images, generator)
+        images = images * gain + settings.intensity * _between(images, generator)
+    if settings.noise:
+        strength = settings.noise * torch.rand((len(images), 1, 1, 1), generator=generator)
+        noise = strength * torch.randn(images.shape, generator=generator)
+        images = images + noise.to(images.device)
+    return images, targets
+
+
+def _between(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return one number in [-1, 1] for each channel of each window."""
+    shape = (*images.shape[:2], 1, 1)
+    return (2 * torch.rand(shape, generator=generator) - 1).to(images.device)
+
+
+def _flip(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    ways = torch.randint(8, (len(images),), generator=generator).tolist()
+    turned = []
+    for plane, way in zip(torch.cat([images, targets[:, None].to(images.dtype)], 1), ways, strict=True):
+        plane = torch.rot90(plane, way % 4, (1, 2))
+        turned.append(plane.flip(2) if way >= 4 else plane)
+    both = torch.stack(turned)
+    return both[:, :-1], both[:, -1].long()
+
+
+def _turn(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, settings: TrainSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    chance = 2 * torch.rand((2, len(images)), generator=generator) - 1
+    angle = chance[0] * math.radians(settings.rotation_degrees)
+    zoom = 1 + chance[1] * settings.scale
+    cos, sin, zero = torch.cos(angle) / zoom, torch.sin(angle) / zoom, torch.zeros(len(images))
+    matrices = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+    grid = affine_grid(matrices, list(images.shape), align_corners=False).to(images.device)
+    images = grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    # Shifted by one, the zeros from outside the window mean "not annotated".
+    shifted = (targets - IGNORED)[:, None].to(images.dtype)
+    shifted = grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return images, shifted[:, 0].round().long() + IGNORED

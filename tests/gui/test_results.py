@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.hooks import read_layers
+from napari_cellseg.gui.view import show_demo
+from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.project import Project
+from napari_cellseg.predict.store import begin_result
+from napari_cellseg.predict.tiles import Grid
+
+
+def write_result(folder, name="bar_1", side=64):
+    """Write a result whose right half is a filament."""
+    out = folder / f"{name}.ome.zarr"
+    grid = Grid((side, side), (side, side), 8, 8)
+    result = begin_result(
+        out, grid, classes=Classes.of("filament"), pixel_nm=0.5, identity={"image": "x"}, threshold=None
+    )
+    probabilities = np.zeros((2, side, side), np.float32)
+    probabilities[0, :, : side // 2] = probabilities[1, :, side // 2 :] = 1
+    result.write(slice(0, side), slice(0, side), probabilities)
+    result.finish(out)
+    return out
+
+
+@pytest.mark.parametrize("side", [64, 1500])
+def test_a_result_opens_as_probabilities_and_labels(make_napari_viewer_proxy, tmp_path, side):
+    viewer = make_napari_viewer_proxy()
+    for data, keywords, kind in read_layers(str(write_result(tmp_path, side=side))):
+        getattr(viewer, f"add_{kind}")(data, **keywords)
+    probabilities, labels = viewer.layers
+    assert (probabilities.name, labels.name) == ("bar_1 probabilities (filament)", "bar_1 labels")
+    assert labels.multiscale == (side > 512)
+    plane = np.asarray(labels.data[0] if labels.multiscale else labels.data)
+    assert set(np.unique(plane)) == {1, 2}
+    assert labels.scale[0] == pytest.approx(0.5)
+    assert str(labels.units[0]) == "nanometer"
+    np.testing.assert_allclose(labels.extent.world, probabilities.extent.world)
+
+
+def test_the_demo_opens_with_its_docks(make_napari_viewer_proxy, tmp_path, images):
+    (tmp_path / "unseen").mkdir()
+    images[0].rename(tmp_path / "unseen" / images[0].name)
+    project = Project.create(tmp_path / "demo.cellseg", Classes.of("filament"))
+    project.add_image(images[1])
+    write_result(tmp_path / "result")
+    viewer = make_napari_viewer_proxy()
+    show_demo(viewer, tmp_path)
+    assert viewer.layers[0].name == "bar_1"
+    assert len(viewer.layers) == 3
+    assert set(viewer.window.dock_widgets) == {"Annotate", "Train", "Segment"}
+
+
+def test_a_folder_without_a_demo_is_refused(make_napari_viewer_proxy, tmp_path):
+    with pytest.raises(CellsegError, match="no demo here"):
+        show_demo(make_napari_viewer_proxy(), tmp_path)

@@ -1,0 +1,153 @@
+import csv
+import errno
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.micrographs import read_image
+from napari_cellseg.predict import batch
+from napari_cellseg.predict.batch import FileDone, segment_files, write_labels_tiff
+from napari_cellseg.predict.store import Result
+from napari_cellseg.settings import SegmentSettings
+
+SETTINGS = SegmentSettings(backend="numpy", block_px=64)
+
+
+@pytest.fixture
+def folder(tmp_path, local_model, monkeypatch):
+    """Three images, and a model that needs no file."""
+    rng = np.random.default_rng(0)
+    for name, shape in {"a": (100, 130), "b": (1, 1), "c": (70, 64)}.items():
+        density = {"resolution": (1e7 / 0.5, 1e7 / 0.5), "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(tmp_path / f"{name}.tif", rng.integers(0, 999, shape, np.uint16), **density)
+    monkeypatch.setattr(
+        "napari_cellseg.nets.model.load_model", lambda path: replace(local_model(), path=path)
+    )
+    return tmp_path
+
+
+def run(folder, *names, **arguments) -> list[FileDone]:
+    paths = [folder / f"{name}.tif" for name in names or "abc"]
+    steps = segment_files(paths, "model", folder / "out", settings=SETTINGS, **arguments)
+    return [step for step in steps if isinstance(step, FileDone)]
+
+
+def rows(folder) -> dict[str, dict[str, str]]:
+    with (folder / "out" / "summary.csv").open(newline="") as file:
+        return {row["path"].rsplit("/", 1)[-1]: row for row in csv.DictReader(file)}
+
+
+def test_results_and_summary(folder):
+    done = run(folder)
+    assert [step.status for step in done] == ["done"] * 3
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        *(f"{name}{kind}" for name in "abc" for kind in (".ome.zarr", "_labels.tif")),
+        "summary.csv",
+    ]
+    labels = read_image(done[0].outputs[1])
+    assert labels.pixel_nm == pytest.approx(0.5)
+    expected = zarr.open_array(done[0].outputs[0] / "labels/segmentation/0", mode="r")[:]
+    assert labels.data.dtype == np.uint8
+    np.testing.assert_array_equal(labels.data.compute(), expected)
+    row = rows(folder)["a.tif"]
+    assert row["status"] == "done"
+    assert row["pixels"] == "13000"
+    assert row["model"] == "model"
+    assert float(row["share_filament"]) == pytest.approx((expected == 2).mean(), abs=1e-6)
+
+
+def test_a_bad_file_stops_no_other(folder):
+    (folder / "b.tif").write_bytes(b"not a TIFF")
+    done = run(folder)
+    assert [step.status for step in done] == ["done", "failed", "done"]
+    assert "b.tif" in done[1].message
+    assert rows(folder)["b.tif"]["status"] == "failed"
+    assert rows(folder)["b.tif"]["message"] == done[1].message
+
+
+def test_a_file_with_other_channels_fails_alone(folder):
+    tifffile.imwrite(folder / "b.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    done = run(folder)
+    assert [step.status for step in done] == ["done", "failed", "done"]
+    assert "channel" in done[1].message
+
+
+def test_the_summary_is_complete_at_any_moment(folder):
+    paths = [folder / f"{name}.tif" for name in "abc"]
+    steps = segment_files(paths, "model", folder / "out", settings=SETTINGS)
+    for step in steps:
+        if isinstance(step, FileDone):
+            break
+    assert list(rows(folder)) == ["a.tif"]
+    steps.close()
+
+
+def test_two_images_of_one_name(folder):
+    (folder / "more").mkdir()
+    with pytest.raises(CellsegError, match=r"a\.tif and .*more.a\.mrc would both"):
+        list(segment_files([folder / "a.tif", folder / "more" / "a.mrc"], "model", folder / "out"))
+    assert not (folder / "out").exists()
+
+
+def test_no_images(folder):
+    with pytest.raises(CellsegError, match="no images"):
+        list(segment_files([], "model", folder / "out"))
+
+
+def test_a_result_is_not_replaced_unasked(folder):
+    run(folder, "c")
+    before = (folder / "out" / "c_labels.tif").read_bytes()
+    with pytest.raises(CellsegError, match="--resume"):
+        run(folder)
+    assert not (folder / "out" / "a.ome.zarr").exists()  # refused before anything is done
+    assert (folder / "out" / "c_labels.tif").read_bytes() == before
+    assert [step.status for step in run(folder, overwrite=True)] == ["done"] * 3
+
+
+def test_going_on_skips_what_is_finished(folder):
+    run(folder, "a")
+    row = rows(folder)["a.tif"]
+    (folder / "out" / "a_labels.tif").stat()
+    assert [step.status for step in run(folder, resume=True)] == ["skipped", "done", "done"]
+    assert rows(folder)["a.tif"] == row
+    (folder / "out" / "c_labels.tif").unlink()  # killed between the two outputs
+    (folder / "out" / "summary.csv").unlink()
+    assert [step.status for step in run(folder, resume=True)] == ["skipped", "skipped", "done"]
+    assert [row["status"] for row in rows(folder).values()] == ["skipped", "skipped", "done"]
+    assert rows(folder)["a.tif"]["pixels"] == "13000"
+
+
+def test_a_changed_image_is_not_taken_for_finished(folder):
+    run(folder)
+    tifffile.imwrite(folder / "a.tif", np.arange(13_000, dtype=np.uint16).reshape(100, 130))
+    done = run(folder, resume=True)
+    assert [step.status for step in done] == ["failed", "skipped", "skipped"]
+    assert "another image" in done[0].message
+
+
+def test_a_full_disk_ends_the_run(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Result, "write", full)
+    with pytest.raises(CellsegError, match="disk is full"):
+        run(folder)
+
+
+def test_a_folder_that_is_a_file(folder):
+    (folder / "out").write_text("in the way")
+    with pytest.raises(CellsegError, match="out"):
+        run(folder)
+
+
+def test_labels_of_a_large_image_are_a_bigtiff(folder, monkeypatch):
+    run(folder, "a")
+    monkeypatch.setattr(batch, "BIG_BYTES", 1000)
+    write_labels_tiff(folder / "out" / "a.ome.zarr", folder / "big.tif")
+    with tifffile.TiffFile(folder / "big.tif") as file:
+        assert file.is_bigtiff
+        assert file.asarray().shape == (100, 130)
