@@ -54,7 +54,7 @@ def test_readme_images_and_links_are_absolute():
 
 def test_manifest_is_in_the_package_with_a_link_at_the_root():
     link = ROOT / "napari.yaml"
-    # Where a checkout has no symbolic links (git's core.symlinks=false), a link is a file that names its target.
+    # git's core.symlinks=false checks a link out as a file that names its target.
     target = os.readlink(link) if link.is_symlink() else link.read_text(encoding="utf-8")
     assert (ROOT / target).resolve() == (SRC / "napari.yaml").resolve()
     assert PROJECT["entry-points"]["napari.manifest"] == {PROJECT["name"]: "napari_cellseg:napari.yaml"}
