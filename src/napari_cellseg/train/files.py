@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,7 @@ def prepare_files(
         polarity, said = choose_polarity(planes)
         notices.append(said)
     labels = [_labels(mask, plane, polarity) for (_, mask), plane in zip(pairs, planes, strict=True)]
-    named = _classes(labels, classes)
+    named = named_classes(max(int(plane.max()) for plane in labels), classes)
     annotations, sources = [], []
     for (image, mask), plane in zip(pairs, labels, strict=True):
         annotations.append(_annotation(image, mask, plane, named))
@@ -100,7 +100,7 @@ def prepare_files(
     return notices
 
 
-def choose_polarity(planes: Sequence[np.ndarray]) -> tuple[Polarity, str]:
+def choose_polarity(planes: Iterable[np.ndarray]) -> tuple[Polarity, str]:
     """Return how masks (y, x) are read when nobody said, and a sentence that says so.
 
     The brighter side of two-valued masks is the class; masks with more values hold class numbers.
@@ -136,8 +136,20 @@ def copy_model(best: Path, model: Path) -> None:
         shutil.copyfile(best, part)
 
 
-def _classes(labels: Sequence[np.ndarray], names: Sequence[str]) -> Classes:
-    count = max(1, max(int(plane.max()) for plane in labels) - 1)
+def named_classes(highest: int, names: Sequence[str] = ()) -> Classes:
+    """Return the classes of labels up to `highest`, under these names.
+
+    Raises
+    ------
+    CellsegError
+        If there are fewer names than classes.
+
+    Examples
+    --------
+    >>> named_classes(3).targets, named_classes(2).targets
+    (('class 1', 'class 2'), ('object',))
+    """
+    count = max(1, highest - 1)
     if not names:
         names = ("object",) if count == 1 else tuple(f"class {number}" for number in range(1, count + 1))
     if len(names) < count:
