@@ -127,5 +127,13 @@ class SegmentSettings(Settings):
         None,
         gt=0,
         lt=1,
-        description="Two-class models: probability from which a pixel is the class; empty = 0.5.",
+        description="Two-class models: probability from which a pixel is the class; empty = as chosen in training, else 0.5.",
+    )
+    views: Literal[1, 4, 8] = Field(
+        1,
+        description="Mean of so many views of the image: 4 = mirrored along either side and both, 8 = also turned by a quarter; takes as many times as long.",
+    )
+    uncertainty: Literal["none", "entropy", "spread"] = Field(
+        "none",
+        description="Map of doubt: entropy of the probabilities, or their spread between several views or models; 0 = sure, 1 = not at all.",
     )

@@ -11,11 +11,11 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.nets.backends import BACKENDS, Backend
 from napari_cellseg.predict.blocks import BlockPass
+from napari_cellseg.predict.plan import plan_grid
 from napari_cellseg.predict.segment import (
     blocks_by_distance,
     compute_blocks,
     labels_from,
-    plan_grid,
     segment,
     segment_grid,
 )

@@ -17,7 +17,7 @@ from ome_zarr_models.v05 import ImageLabel, Labels
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import Image
-from napari_cellseg.predict.segment import labels_from, segment
+from napari_cellseg.predict.segment import labels_from, segment, segment_with_uncertainty
 from napari_cellseg.predict.store import LOG, Result, part_path
 from napari_cellseg.predict.stream import segment_to
 from napari_cellseg.settings import SegmentSettings
@@ -69,6 +69,27 @@ def test_it_is_a_valid_ome_zarr_and_opens(image, model, tmp_path):
     assert [level.shape for level in nodes[0].data] == [(2, 700, 515), (2, 350, 258)]
     assert nodes[0].metadata["channel_names"] == ["background", "filament"]
     assert [level.shape for level in nodes[-1].data] == [(700, 515), (350, 258)]
+
+
+def test_uncertainty_has_a_pyramid_of_its_own(image, model, tmp_path):
+    out, settings = tmp_path / "noise.ome.zarr", SETTINGS.model_copy(update={"uncertainty": "entropy"})
+    list(segment_to(image, model, out, settings=settings))
+    _, expected = segment_with_uncertainty(image, model, settings=settings)
+    group = zarr.open_group(out, mode="r")
+    stored = group["uncertainty/0"][:].astype(float) / 255
+    assert abs(stored - expected.compute(scheduler="synchronous")).max() <= 0.5 / 255 + 1e-6
+    assert group["uncertainty/1"].shape == group["labels/segmentation/1"].shape
+    assert group["probabilities/0"].shape[0] == 2
+    OmeImage.from_zarr(group["uncertainty"])
+    assert group["uncertainty"].attrs["napari_cellseg"]["measure"] == "entropy"
+
+
+def test_an_ensemble_is_known_again(image, model, local_model, tmp_path):
+    out, both = tmp_path / "noise.ome.zarr", [model, local_model(4)]
+    list(segment_to(image, both, out, settings=SETTINGS))
+    assert list(segment_to(image, both, out, settings=SETTINGS, resume=True)) == []
+    with pytest.raises(CellsegError, match="by another model"):
+        next(segment_to(image, model, out, settings=SETTINGS, resume=True))
 
 
 def test_a_block_holds_whole_chunks(model, tmp_path):

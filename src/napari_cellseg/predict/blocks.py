@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.images.normalise import Figures, intensity_figures
 from napari_cellseg.images.resample import read_resampled
-from napari_cellseg.predict.tiles import Grid, mirrored, round_up
+from napari_cellseg.predict.tiles import Grid, Tile, mirrored, round_up
+from napari_cellseg.predict.uncertainty import VIEWS, combine
 from napari_cellseg.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -63,14 +65,27 @@ class BlockPass:
         self.network: Network | None = None
 
     def __call__(self, block_id: tuple[int, int, int]) -> NDArray[np.float32]:
-        """Return the probabilities (k, y, x) of the block with index ``block_id[1:]``."""
+        """Return the probabilities (k, y, x) of the block with index ``block_id[1:]``.
+
+        One more plane at the end holds the uncertainty, where the settings ask for it.
+        """
+        return combine(self.looks(block_id), self.settings.uncertainty)
+
+    def looks(self, block_id: tuple[int, int, int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities (k, y, x) of a block in each of the views asked for."""
         tile = self.grid.tile(*block_id[1:])
         with self.lock:  # once per image, by whoever comes first
             if self.figures is None:
                 self.figures = intensity_figures(self.image)
             if self.network is None:
                 self.network = Network(self.model, self.grid, self.settings)
-        kept = self.network(self.read(*tile.read), tile.keep)
+        window = self.read(*tile.read)
+        for view in VIEWS[: self.settings.views]:
+            seen = self.network(view.of(window), view.region(tile.keep, window.shape[1:]))
+            yield self.to_source(view.back(seen), tile)
+
+    def to_source(self, kept: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+        """Return what was kept of a tile (k, y, x) in source pixels."""
         working, shape = self.grid.working or self.grid.shape, self.grid.shape
         if working == shape:
             return kept
@@ -97,6 +112,31 @@ class BlockPass:
         """Return a normalised region (c, y, x) in source pixels."""
         assert self.figures is not None
         return self.figures.apply(self.image.read(rows, cols))
+
+
+class EnsemblePass:
+    """Computes a block by several models, each at its own pixel size; the mean of all counts.
+
+    Parameters
+    ----------
+    members : sequence of BlockPass
+        Of the same image and settings, with grids of the same blocks.
+    """
+
+    def __init__(self, members: Sequence[BlockPass]) -> None:
+        self.members = list(members)
+
+    def __call__(self, block_id: tuple[int, int, int]) -> NDArray[np.float32]:
+        """Return the probabilities (k, y, x) of a block, as `BlockPass` does."""
+        return combine(self.looks(block_id), self.members[0].settings.uncertainty)
+
+    def looks(self, block_id: tuple[int, int, int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities (k, y, x) of a block by each model in each view."""
+        figures = None
+        for member in self.members:
+            member.figures = member.figures or figures  # the image's, whoever looks
+            yield from member.looks(block_id)
+            figures = member.figures
 
 
 class Network:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.predict.blocks import DEFAULTS
-from napari_cellseg.predict.segment import labels_from, plan_grid, segment_grid
+from napari_cellseg.predict.plan import plan_grid
+from napari_cellseg.predict.segment import labels_from, segment_grid
 from napari_cellseg.predict.tiles import Grid, round_up
 from napari_cellseg.settings import SegmentSettings
 
@@ -48,6 +49,8 @@ def measure_halo(model: Model, image: Image, *, settings: SegmentSettings = DEFA
         no more than one class, since nothing can be measured there.
     """
     stride = model.spec.stride
+    if model.spec.input_px is not None:
+        return 0  # it sees whole images only
     crop = _middle(image, model, settings)
     shape = plan_grid(crop, model, settings=_sized(settings, CROP_PX, 0)).working or crop.shape
     side = max(stride, round_up(max(shape) / PARTS, stride))
@@ -77,7 +80,8 @@ def _middle(image: Image, model: Model, settings: SegmentSettings) -> Image:
 
 
 def _sized(settings: SegmentSettings, block_px: int, halo_px: int) -> SegmentSettings:
-    return settings.model_copy(update={"block_px": block_px, "halo_px": halo_px, "threshold": None})
+    plain = {"threshold": None, "views": 1, "uncertainty": "none"}
+    return settings.model_copy(update=plain | {"block_px": block_px, "halo_px": halo_px})
 
 
 def _labels(crop: Image, model: Model, grid: Grid, settings: SegmentSettings) -> NDArray[np.uint8]:

@@ -6,7 +6,6 @@ blocks, `compute_blocks` computes them in any order, reading ahead.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -20,86 +19,96 @@ from numpy.typing import NDArray
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.images.normalise import Figures
-from napari_cellseg.images.resample import working_shape
-from napari_cellseg.predict.blocks import DEFAULTS, BlockPass
-from napari_cellseg.predict.tiles import Grid, block_shape, round_up
+from napari_cellseg.predict.blocks import DEFAULTS, BlockPass, EnsemblePass
+from napari_cellseg.predict.plan import ensemble, grid_of, plan_grid
+from napari_cellseg.predict.tiles import Grid
 from napari_cellseg.settings import SegmentSettings
 
 if TYPE_CHECKING:
-    from napari_cellseg.nets.model import Model, ModelSpec
-
-log = logging.getLogger(__name__)
-
-WIDEST = 32.0  # a larger ratio of pixel sizes is a wrong unit in a header
+    from napari_cellseg.predict.plan import Models
 
 
-def segment(image: Image, model: Model, *, settings: SegmentSettings = DEFAULTS) -> da.Array:
+def segment(image: Image, model: Models, *, settings: SegmentSettings = DEFAULTS) -> da.Array:
     """Return the probabilities of the classes as a lazy array; nothing is computed yet.
 
     Parameters
     ----------
     image : Image
         With as many channels as the model takes.
-    model : Model
+    model : Model or sequence of Model
+        Of several, with the same classes, the mean of their probabilities counts.
     settings : SegmentSettings
-        Device, block size, halo; whatever is empty is chosen.
+        Device, block size, halo, views; whatever is empty is chosen.
 
     Returns
     -------
     (k, y, x) float32 dask array
         In source pixels; channel 0 is the background. Its chunks are the blocks: computing
-        one costs one pass of the network.
+        one costs one pass of each network in each view.
 
     Raises
     ------
     CellsegError
-        If the image has another number of channels or an implausible pixel size, or the
-        device or backend is not there.
+        If the image has another number of channels or an implausible pixel size, the
+        models have different classes, or the device or backend is not there.
     """
+    settings = settings.model_copy(update={"uncertainty": "none"})
     return segment_grid(image, model, plan_grid(image, model, settings=settings), settings=settings)
 
 
-def plan_grid(image: Image, model: Model, *, settings: SegmentSettings = DEFAULTS) -> Grid:
-    """Return how `segment` cuts the image into blocks.
+def segment_with_uncertainty(
+    image: Image, model: Models, *, settings: SegmentSettings = DEFAULTS
+) -> tuple[da.Array, da.Array]:
+    """Return the probabilities and a map of how uncertain they are, both lazy.
+
+    Compute both in one go (`dask.compute`): they come from the same passes.
+
+    Parameters
+    ----------
+    image, model
+        As in `segment`.
+    settings : SegmentSettings
+        `uncertainty` says what is measured: entropy if nothing does.
+
+    Returns
+    -------
+    probabilities : (k, y, x) float32 dask array
+    uncertainty : (y, x) float32 dask array
+        0 = sure, 1 = as uncertain as can be.
 
     Raises
     ------
     CellsegError
-        As `segment`.
+        As `segment`, or if a spread is asked for where there is one view of one model.
     """
-    spec = model.spec
-    _check_channels(image, spec)
-    working = _working_shape(image, spec)
-    halo = round_up(spec.halo_px if settings.halo_px is None else settings.halo_px, spec.stride)
-    if settings.block_px is not None:
-        rows, cols = (
-            round_up(settings.block_px * source / other, spec.stride)
-            for source, other in zip(image.shape, working, strict=True)
-        )
-        return Grid(image.shape, (rows, cols), halo, spec.stride, working)
-    from napari_cellseg.nets.backends import pick_device
-    from napari_cellseg.predict.memory import window_px
-
-    device = pick_device(settings.device)
-    most_px = window_px(model.net, channels=spec.channels, stride=spec.stride, device=device)
-    block = block_shape(image.shape, most_px, halo=halo, stride=spec.stride, working=working)
-    return Grid(image.shape, block, halo, spec.stride, working)
+    if settings.uncertainty == "none":
+        settings = settings.model_copy(update={"uncertainty": "entropy"})
+    both = segment_grid(image, model, plan_grid(image, model, settings=settings), settings=settings)
+    return both[:-1], both[-1]
 
 
 def segment_grid(
     image: Image,
-    model: Model,
+    model: Models,
     grid: Grid,
     *,
     settings: SegmentSettings = DEFAULTS,
     figures: Figures | None = None,
 ) -> da.Array:
-    """Return the lazy probabilities (k, y, x) in the blocks of `grid`."""
-    classes = model.spec.outputs
+    """Return the lazy probabilities (k, y, x) in the blocks of `grid`.
+
+    One more plane at the end holds the uncertainty, where the settings ask for it.
+    """
+    models = ensemble(model)
+    grids = [grid]
+    if len(models) > 1:  # a grid for each, with the same blocks
+        grids = [grid_of(image, one, settings, grid.block) for one in models]
+    members = [BlockPass(image, one, own, settings, figures) for one, own in zip(models, grids, strict=True)]
+    planes = models[0].spec.outputs + (settings.uncertainty != "none")
     lazy: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
-        BlockPass(image, model, grid, settings, figures),
+        EnsemblePass(members),
         name=f"segment-{uuid.uuid4().hex}",  # or dask would hash the weights
-        chunks=((classes,), *grid.chunks),
+        chunks=((planes,), *grid.chunks),
         dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
     )
@@ -221,31 +230,3 @@ def compute_blocks(
 def _slices(chunks: tuple[int, ...]) -> list[slice]:
     ends = np.cumsum(chunks).tolist()
     return [slice(end - size, end) for end, size in zip(ends, chunks, strict=True)]
-
-
-def _check_channels(image: Image, spec: ModelSpec) -> None:
-    if image.channels == spec.channels:
-        return
-    remedy = "use a model that was trained on such images"
-    if spec.channels == 1:
-        remedy = f"convert the image to grey or take one of its channels, or {remedy}"
-    raise CellsegError(
-        f"{image.path or image.name}: {image.channels} channel{'s' * (image.channels != 1)}",
-        f"{spec.channels} as in the images the model was trained on",
-        remedy,
-    )
-
-
-def _working_shape(image: Image, spec: ModelSpec) -> tuple[int, int]:
-    if spec.pixel_nm is not None and image.pixel_nm is None:
-        log.warning("%s has no pixel size: taken to be the model's, %g nm", image.name, spec.pixel_nm)
-    elif spec.pixel_nm is not None and image.pixel_nm is not None:
-        ratio = image.pixel_nm / spec.pixel_nm
-        if not 1 / WIDEST <= ratio <= WIDEST:
-            name = image.path or image.name
-            raise CellsegError(
-                f"{name}: pixels of {image.pixel_nm:g} nm for a model of {spec.pixel_nm:g} nm",
-                f"at most a factor of {WIDEST:g} between them",
-                "give the right size with --pixel-nm",
-            )
-    return working_shape(image.shape, image.pixel_nm, spec.pixel_nm)

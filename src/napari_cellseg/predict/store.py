@@ -2,8 +2,10 @@
 
 ``probabilities/0..`` (k, y, x) uint8, 255 stands for 1; ``labels/segmentation/0..`` (y, x)
 uint8 with the indices of an annotation. Levels are halved means; a label there is that of
-the averaged probabilities. While it grows the folder is called ``NAME.ome.zarr.part`` and
-``blocks.jsonl`` in it names the blocks that are whole; it gets its name when all are.
+the averaged probabilities. Where it was asked for there is ``uncertainty/0..`` (y, x) uint8, and
+after `predict.refine` ``labels/refined/0..``. While it grows the folder is called
+``NAME.ome.zarr.part`` and ``blocks.jsonl`` in it names the blocks that are whole; it gets its name
+when all are.
 """
 
 from __future__ import annotations
@@ -12,26 +14,34 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import BACKGROUND, Classes
 from napari_cellseg.images.whole_files import replace_whole
+from napari_cellseg.predict.pyramid import (
+    WINDOW,
+    array_in,
+    chunk_shape,
+    create_array,
+    halved,
+    image_label,
+    level_shapes,
+    multiscale,
+    quantised,
+    space_axes,
+)
 from napari_cellseg.predict.segment import labels_from
 from napari_cellseg.predict.tiles import Grid
 
 KEY = "napari_cellseg"
 LOG = "blocks.jsonl"
-CHUNK_PX = 1024  # most along a side
-COARSEST_PX = 512  # no level is made of one that fits into this
-WINDOW = {"start": 0, "end": 255, "min": 0, "max": 255}
+UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
@@ -55,18 +65,29 @@ class Result:
     threshold: float | None
     finished: dict[tuple[int, int], list[int]]
 
-    def write(self, rows: slice, cols: slice, probabilities: NDArray[np.float32]) -> None:
-        """Write a block (k, y, x) on all levels; it counts once all of them are written."""
+    def write(self, rows: slice, cols: slice, planes: NDArray[np.float32]) -> None:
+        """Write a block on all levels; it counts once all of them are written.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Where it lies.
+        planes : (k, y, x) or (k + 1, y, x) float32
+            Probabilities, and their uncertainty where the result has a place for it.
+        """
         group = zarr.open_group(self.path, mode="r+")
-        labels = labels_from(probabilities, threshold=self.threshold)
-        pixels = np.bincount(labels.ravel(), minlength=len(probabilities) + 1)[1:].tolist()
-        for level in range(len(_level_shapes(self.grid))):
+        classes = array_in(group, "probabilities/0").shape[0]
+        pixels: list[int] = []
+        for level in range(len(level_shapes(self.grid))):
             if level:
-                probabilities = _halved(probabilities)
-                labels = labels_from(probabilities, threshold=self.threshold)
+                planes = halved(planes)
+            labels = labels_from(planes[:classes], threshold=self.threshold)
+            pixels = pixels or np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()
             place = tuple(slice(side.start >> level, -(-side.stop >> level)) for side in (rows, cols))
-            _array(group, f"probabilities/{level}")[:, *place] = _quantised(probabilities)
-            _array(group, f"labels/segmentation/{level}")[place] = labels
+            array_in(group, f"probabilities/{level}")[:, *place] = quantised(planes[:classes])
+            array_in(group, f"labels/segmentation/{level}")[place] = labels
+            if len(planes) > classes:
+                array_in(group, f"{UNCERTAINTY}/{level}")[place] = quantised(planes[classes])
         index = (rows.start // self.grid.block[0], cols.start // self.grid.block[1])
         with (self.path / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({"block": index, "pixels": pixels}) + "\n")
@@ -93,6 +114,7 @@ def begin_result(
     pixel_nm: float | None,
     identity: dict[str, Any],
     threshold: float | None,
+    uncertainty: str = "none",
 ) -> Result:
     """Return a new, empty result that will be called `out`.
 
@@ -109,6 +131,8 @@ def begin_result(
         What it is made of: image, model and settings. Going on asks for the same.
     threshold : float or None
         See `labels_from`.
+    uncertainty : {"none", "entropy", "spread"}
+        What is measured, if anything.
     """
     path = part_path(out)
     if path.exists():
@@ -122,38 +146,49 @@ def begin_result(
         "complete": False,
     }
     name = out.name.removesuffix(".zarr").removesuffix(".ome")
-    levels = _level_shapes(grid)
-    spaces = _axes(pixel_nm)
+    levels = level_shapes(grid)
+    spaces = space_axes(pixel_nm)
     axes = [{"name": "c", "type": "channel"}, *spaces]
     channels = [
         {"label": label, "color": color[1:7], "active": label != BACKGROUND, "window": WINDOW}
         for label, color in zip(classes.names[1:], classes.colors[1:], strict=True)
     ]
-    both = {
-        folder: {
+    whole, own_group = (
+        {
             "version": "0.5",
-            "multiscales": [_multiscale(name, folder, len(levels), axes, pixel_nm)],
+            "multiscales": [multiscale(name, folder, len(levels), axes, pixel_nm)],
             "omero": {"channels": channels},
         }
         for folder in ("probabilities/", "")
-    }
-    root = zarr.create_group(path, zarr_format=3, attributes={"ome": both["probabilities/"], KEY: own})
-    root.create_group("probabilities", attributes={"ome": both[""], KEY: {"probability": "value / 255"}})
+    )
+    root = zarr.create_group(path, zarr_format=3, attributes={"ome": whole, KEY: own})
+    root.create_group("probabilities", attributes={"ome": own_group, KEY: {"probability": "value / 255"}})
     root.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["segmentation"]}})
-    ome = {
+    scales = {
         "version": "0.5",
-        "multiscales": [_multiscale("segmentation", "", len(levels), spaces, pixel_nm)],
-        "image-label": _image_label(classes),
+        "multiscales": [multiscale("segmentation", "", len(levels), spaces, pixel_nm)],
     }
+    ome = scales | {"image-label": image_label(classes)}
     root.create_group("labels/segmentation", attributes={"ome": ome})
-    outputs = len(classes) - 1
+    planes = ["labels/segmentation"]
+    if uncertainty != "none":
+        _add_uncertainty(root, uncertainty, multiscale(UNCERTAINTY, "", len(levels), spaces, pixel_nm))
+        planes.append(UNCERTAINTY)
     for level, shape in enumerate(levels):
-        _create(
-            root, f"probabilities/{level}", (outputs, *shape), (1, *_chunks(grid, shape)), ["c", "y", "x"]
-        )
-        _create(root, f"labels/segmentation/{level}", shape, _chunks(grid, shape), ["y", "x"])
+        chunks = chunk_shape(grid, shape)
+        size = (len(classes) - 1, *shape)
+        create_array(root, f"probabilities/{level}", size, (1, *chunks), ["c", "y", "x"])
+        for folder in planes:
+            create_array(root, f"{folder}/{level}", shape, chunks, ["y", "x"])
     (path / LOG).touch()
     return Result(path, grid, threshold, {})
+
+
+def _add_uncertainty(root: zarr.Group, measure: str, scales: dict[str, Any]) -> None:
+    channel = {"label": f"uncertainty ({measure})", "color": "FFFFFF", "active": True, "window": WINDOW}
+    ome = {"version": "0.5", "multiscales": [scales], "omero": {"channels": [channel]}}
+    own = {"measure": measure, "uncertainty": "value / 255"}
+    root.create_group(UNCERTAINTY, attributes={"ome": ome, KEY: own})
 
 
 def resume_result(
@@ -228,85 +263,3 @@ def _own(group: zarr.Group) -> dict[str, Any]:
     own = group.attrs[KEY]
     assert isinstance(own, dict)
     return own
-
-
-def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
-    array = group[path]
-    assert isinstance(array, zarr.Array)
-    return array
-
-
-def _create(
-    group: zarr.Group, path: str, shape: tuple[int, ...], chunks: tuple[int, ...], names: list[str]
-) -> None:
-    group.create_array(
-        path,
-        shape=shape,
-        chunks=chunks,
-        dtype="uint8",
-        fill_value=0,
-        compressors=BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle"),
-        dimension_names=names,
-    )
-
-
-def _level_shapes(grid: Grid) -> list[tuple[int, int]]:
-    """Return the (y, x) of all levels: as many as are needed and start on whole pixels in every block."""
-    shapes = [grid.shape]
-    step = gcd(*(block for block, count in zip(grid.block, grid.counts, strict=True) if count > 1), 1 << 16)
-    while max(shapes[-1]) > COARSEST_PX and step >> len(shapes) << len(shapes) == step:
-        rows, cols = shapes[-1]
-        shapes.append(((rows + 1) // 2, (cols + 1) // 2))
-    return shapes
-
-
-def _chunks(grid: Grid, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return chunks of which a block holds a whole number."""
-    sides = []
-    for block, count, size in zip(grid.block, grid.counts, shape, strict=True):
-        fitting = next(px for px in range(min(block, CHUNK_PX), 0, -1) if count == 1 or block % px == 0)
-        sides.append(min(fitting, size))
-    return sides[0], sides[1]
-
-
-def _quantised(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    scaled = probabilities * np.float32(255)
-    scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)
-
-
-def _halved(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    odd = [(0, side % 2) for side in block.shape[1:]]
-    if any(after for _, after in odd):
-        block = np.pad(block, [(0, 0), *odd], mode="edge")
-    rows = block[:, ::2] + block[:, 1::2]
-    mean: NDArray[np.float32] = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
-    return mean
-
-
-def _axes(pixel_nm: float | None) -> list[dict[str, str]]:
-    unit = {} if pixel_nm is None else {"unit": "nanometer"}
-    return [{"name": name, "type": "space", **unit} for name in "yx"]
-
-
-def _multiscale(
-    name: str, folder: str, levels: int, axes: list[dict[str, str]], pixel_nm: float | None
-) -> dict[str, Any]:
-    size = pixel_nm or 1.0
-    leading = len(axes) - 2
-    datasets = []
-    for level in range(levels):
-        scale, shift = size * 2**level, size * (2**level - 1) / 2  # a mean lies between its pixels
-        transformations = [{"type": "scale", "scale": [1.0] * leading + [scale] * 2}]
-        transformations.append({"type": "translation", "translation": [0.0] * leading + [shift] * 2})
-        datasets.append({"path": f"{folder}{level}", "coordinateTransformations": transformations})
-    return {"name": name, "axes": axes, "datasets": datasets, "type": "mean"}
-
-
-def _image_label(classes: Classes) -> dict[str, Any]:
-    colors, properties = [], []
-    for value, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
-        rgba = bytes.fromhex(color[1:].ljust(8, "f"))
-        colors.append({"label-value": value, "rgba": [*rgba[:3], 0 if value < 2 else rgba[3]]})
-        properties.append({"label-value": value, "class": name})
-    return {"colors": colors, "properties": properties, "source": {"image": "../../"}}

@@ -18,12 +18,14 @@ from napari_cellseg.images.micrographs import Image
 from napari_cellseg.images.normalise import Figures, intensity_figures
 from napari_cellseg.images.whole_files import write_errors
 from napari_cellseg.predict.blocks import DEFAULTS
-from napari_cellseg.predict.segment import compute_blocks, plan_grid, segment_grid
+from napari_cellseg.predict.plan import ensemble, label_threshold, plan_grid
+from napari_cellseg.predict.segment import compute_blocks, segment_grid
 from napari_cellseg.predict.store import begin_result, part_path, resume_result
 from napari_cellseg.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from napari_cellseg.nets.model import Model
+    from napari_cellseg.predict.plan import Models
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class BlockDone:
 
 def segment_to(
     image: Image,
-    model: Model,
+    model: Models,
     out: Path,
     *,
     settings: SegmentSettings = DEFAULTS,
@@ -64,7 +66,8 @@ def segment_to(
     Parameters
     ----------
     image : Image
-    model : Model
+    model : Model or sequence of Model
+        As in `segment`.
     out : Path
         ``NAME.ome.zarr``; see `predict.store` for what is in it.
     settings : SegmentSettings
@@ -87,25 +90,21 @@ def segment_to(
     out = Path(out)
     if not resume and not overwrite:
         refuse_existing(out)
-    if settings.threshold is not None and model.spec.outputs != 2:
-        raise CellsegError(
-            f"threshold {settings.threshold} for {model.spec.outputs} classes",
-            "one for two classes only",
-            "leave it out",
-        )
+    threshold = label_threshold(model, settings)
     grid = plan_grid(image, model, settings=settings)
     figures = intensity_figures(image)
     identity = _identity(image, model, settings, figures)
     with write_errors(out):
-        result = resume_result(out, grid, identity=identity, threshold=settings.threshold) if resume else None
+        result = resume_result(out, grid, identity=identity, threshold=threshold) if resume else None
         if result is None:
             result = begin_result(
                 out,
                 grid,
-                classes=model.spec.classes,
+                classes=ensemble(model)[0].spec.classes,
                 pixel_nm=image.pixel_nm,
                 identity=identity,
-                threshold=settings.threshold,
+                threshold=threshold,
+                uncertainty=settings.uncertainty,
             )
     if result.path == out:
         return
@@ -141,12 +140,12 @@ def refuse_existing(out: Path) -> None:
             )
 
 
-def _identity(image: Image, model: Model, settings: SegmentSettings, figures: Figures) -> dict[str, Any]:
+def _identity(image: Image, model: Models, settings: SegmentSettings, figures: Figures) -> dict[str, Any]:
     # The figures come from pixels all over the image and are needed anyway; a hash would read it twice.
     content = [image.shape, image.channels, str(image.data.dtype), image.pixel_nm, repr(figures)]
     return {
         "image": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-        "model": model.sha256 or _weights_sha256(model),
+        "model": "+".join(one.sha256 or _weights_sha256(one) for one in ensemble(model)),
         "settings": settings.model_dump(mode="json", exclude={"device"}),
     }
 
