@@ -146,7 +146,7 @@ def test_train_refuses_to_overwrite_unasked(folder, capsys):
 
 def test_preset_values_give_way_to_given_flags(folder, tmp_path):
     model = tmp_path / "m.safetensors"
-    given = ["--preset", "filament", "--noise", "0"]
+    given = ["--preset", "filament-best", "--noise", "0"]
     assert main(["train", str(model), *files(folder), *TINY, *given]) == 0
     settings = json.loads((tmp_path / "m.run/settings.json").read_text())
     assert settings["noise"] == 0

@@ -48,13 +48,17 @@ class TrainSettings(Settings):
     )
     architecture: str = Field("unet", description="Network; see `napari-cellseg list architectures`.")
     encoder: str = Field(
-        "resnet18", description="Encoder of the network; see `napari-cellseg list encoders`."
+        "resnet18",
+        description="Encoder, where the network has one; see `napari-cellseg list encoders`. Any of segmentation-models-pytorch works, and tu-NAME for timm's.",
     )
-    depth: int = Field(
-        5, ge=3, le=5, description="Levels of the encoder; fewer are faster and see less context."
+    depth: int | None = Field(
+        None, ge=2, le=6, description="Levels of the network; fewer are faster and see less context."
     )
-    width: int = Field(
-        16, ge=4, le=64, description="Channels of the decoder's finest level; doubled at each coarser."
+    width: int | None = Field(
+        None, ge=4, le=128, description="Channels of the finest level; doubled at each coarser."
+    )
+    deep_supervision: bool = Field(
+        False, description="Nested U-Net: train every decoding, not only the last."
     )
     pretrained: bool = Field(
         True, description="Start the encoder from ImageNet weights where they can be had."
@@ -67,18 +71,38 @@ class TrainSettings(Settings):
         gt=0,
         description="Working pixel size in nm: images are resampled to it; empty = that of the images.",
     )
+    shrink: float = Field(
+        1.0,
+        ge=0.25,
+        le=32,
+        description="Image pixels along a working pixel, where no pixel size is given: 2 works at half the resolution, with more context and four times less to compute.",
+    )
+    prepare: Literal["tiles", "resize"] = Field(
+        "tiles",
+        description="Learn from windows of the image, or from the whole image shrunk to one window; the latter loses detail.",
+    )
+    left_out: str = Field(
+        "",
+        description="Names of classes, separated by commas, that count as not annotated in training and score.",
+    )
     epochs: int = Field(20, ge=1, le=10_000, description="Epochs; each ends with a validation.")
-    steps: int = Field(20, ge=1, le=10_000, description="Optimiser steps in an epoch.")
+    steps: int | None = Field(
+        20, ge=1, le=10_000, description="Optimiser steps in an epoch; empty = as many as see everything once."
+    )
     batch: int = Field(8, ge=1, le=512, description="Windows in a step.")
     window_px: int = Field(256, ge=32, le=4096, description="Side of a training window in working pixels.")
     minutes: float | None = Field(
         None, gt=0, description="Stop early so that training ends within this time."
     )
+    optimiser: Literal["adamw", "adam"] = Field("adamw", description="What changes the weights.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate of the schedule.")
+    find_rate: bool = Field(
+        False, description="Look for the learning rate with a range test first; the rate above is not used."
+    )
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         "one-cycle", description="Course of the learning rate."
     )
-    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="Weight decay.")
     loss: str = Field("dice+ce", description="Loss; see `napari-cellseg list losses`.")
     class_weighting: Literal["none", "balanced"] = Field(
         "none", description="Weight the cross-entropy by the inverse share of each class."
@@ -97,6 +121,10 @@ class TrainSettings(Settings):
         15.0, ge=0, le=180, description="Augment with a free rotation up to this angle."
     )
     scale: float = Field(0.1, ge=0, lt=1, description="Augment with a scale of 1 +- this.")
+    shear_degrees: float = Field(0.0, ge=0, le=45, description="Augment with a shear up to this angle.")
+    shift: float = Field(
+        0.0, ge=0, lt=1, description="Augment with a shift of up to this share of the window."
+    )
     intensity: float = Field(
         0.2, ge=0, le=1, description="Augment contrast and brightness by up to this share."
     )

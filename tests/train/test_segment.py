@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.nets.model import load_model, read_spec
-from napari_cellseg.train import segment, windows
+from napari_cellseg.train import planes, segment
 from napari_cellseg.train.records import Epoch, Finished, Started, Step, from_line
 from napari_cellseg.train.run import read_settings, stop_file
 from napari_cellseg.train.segment import train
@@ -337,7 +337,7 @@ class TestInput:
     def test_planes_on_disk_train_alike(self, make_run, monkeypatch):
         one, two = make_run("one", epochs=1), make_run("two", epochs=1)
         list(train(one))
-        monkeypatch.setattr(windows, "MEMORY_SHARE", 0)
+        monkeypatch.setattr(planes, "MEMORY_SHARE", 0)
         list(train(two))
         assert_same_training(one, two)
         assert not (two / "cache").exists()

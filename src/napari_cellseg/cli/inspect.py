@@ -54,7 +54,7 @@ def _plain(value: Any) -> str:
 
 REGISTRIES: dict[str, tuple[str, str]] = {
     "architectures": ("napari_cellseg.nets.segmenters", "ARCHITECTURES"),
-    "encoders": ("napari_cellseg.nets.segmenters", "ENCODERS"),
+    "encoders": ("napari_cellseg.nets.encoders", "ENCODERS"),
     "losses": ("napari_cellseg.nets.losses", "LOSSES"),
     "presets": ("napari_cellseg.nets.presets", "PRESETS"),
     "readers": ("napari_cellseg.images.micrographs", "READERS"),

@@ -93,7 +93,7 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
     """Train the run, show how it goes, and copy the best model to `model`."""
     from napari_cellseg.report.progress import Progress, duration
     from napari_cellseg.train.files import copy_model
-    from napari_cellseg.train.records import Epoch, Finished, Started, Step, to_line
+    from napari_cellseg.train.records import Epoch, Finished, RateFound, RateTrial, Started, Step, to_line
     from napari_cellseg.train.segment import train as train_run
 
     finished: Finished | None = None
@@ -105,12 +105,16 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
                 progress.show(
                     record.step, record.steps, f"loss {record.loss:.3f}, {duration(record.seconds_left)} left"
                 )
+            elif isinstance(record, RateTrial):
+                progress.show(record.step, record.steps, f"looking for a rate: {record.rate:.1e}")
+            elif isinstance(record, RateFound):
+                progress.say(f"learning rate {record.rate:.2e}, where the loss fell fastest")
             elif isinstance(record, Started):
                 for line in _introduction(record):
                     progress.say(line)
             elif isinstance(record, Epoch):
                 progress.say(_epoch_line(record))
-            else:
+            elif isinstance(record, Finished):
                 finished = record
     assert finished is not None
     best = run / finished.model

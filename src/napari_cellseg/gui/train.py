@@ -19,12 +19,13 @@ from napari_cellseg.gui.opening import open_project, save_all
 from napari_cellseg.gui.project_row import ProjectRow
 from napari_cellseg.images.annotation import check_trainable
 from napari_cellseg.images.project import Project
+from napari_cellseg.nets.encoders import ENCODERS
 from napari_cellseg.nets.losses import LOSSES
 from napari_cellseg.nets.presets import PRESETS, settings_from
-from napari_cellseg.nets.segmenters import ARCHITECTURES, ENCODERS
+from napari_cellseg.nets.segmenters import ARCHITECTURES
 from napari_cellseg.report.progress import duration
 from napari_cellseg.settings import TrainSettings
-from napari_cellseg.train.records import Epoch, Finished, Started, Step, from_line
+from napari_cellseg.train.records import Epoch, Finished, RateFound, RateTrial, Started, Step, from_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +214,11 @@ class TrainDock(Dock):
             images = f"{record.train_images} image{'s' if record.train_images > 1 else ''}"
             parts = f"{images}, {record.train_windows} windows an epoch, on {record.device}"
             self.message.say("\n".join((f"Training on {parts}.", *record.notices)))
+        elif isinstance(record, RateTrial):
+            self.bar.setValue(round(1000 * record.step / record.steps))
+            self.bar.setFormat(f"looking for a learning rate: {record.rate:.1e}")
+        elif isinstance(record, RateFound):
+            self.message.say(f"Training at a rate of {record.rate:.2e}, where the loss fell fastest.")
         elif isinstance(record, Step):
             self._left, self._told_at = record.seconds_left, time.monotonic()
             self.bar.setValue(round(1000 * record.step / max(1, record.steps)))

@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "check_trainable",
     "count_labels",
+    "leave_out",
     "plane_blocks",
     "split_images",
     "split_windows",
@@ -182,6 +183,43 @@ class Annotation:
     def counts(self) -> dict[str, int]:
         """Return the pixels of each class, index 0 included, as they were at construction."""
         return dict(self._counts)
+
+
+def leave_out(annotation: Annotation, names: str) -> Annotation:
+    """Return an annotation in which some classes count as not annotated.
+
+    Parameters
+    ----------
+    annotation : Annotation
+    names : str
+        Names of classes, separated by commas; empty = the annotation as it is.
+
+    Raises
+    ------
+    CellsegError
+        If a name is not one of the classes, or none would be left.
+
+    Examples
+    --------
+    >>> from napari_cellseg.images.micrographs import Image
+    >>> image, labels = Image.from_array(np.zeros((1, 4))), np.array([[1, 2, 3, 0]])
+    >>> kept = leave_out(Annotation(image, labels, Classes.of("noise", "cell")), "noise")
+    >>> kept.classes.targets, kept.labels.tolist()
+    (('cell',), [[1, 0, 2, 0]])
+    """
+    gone = {name.strip() for name in names.split(",") if name.strip()}
+    if not gone:
+        return annotation
+    classes = annotation.classes
+    for name in sorted(gone):
+        classes.index(name)
+    kept = [k for k, name in enumerate(classes.names) if name not in gone]
+    if BACKGROUND in gone or len(kept) < 3:
+        raise CellsegError(f"classes left out: {names}", "at least one class and the background to stay")
+    new = np.zeros(len(classes), np.uint8)
+    new[kept] = np.arange(len(kept))
+    chosen = Classes(tuple(classes.names[k] for k in kept), tuple(classes.colors[k] for k in kept))
+    return Annotation(annotation.image, new[np.asarray(annotation.labels)], chosen)
 
 
 def plane_blocks(shape: tuple[int, int], size: int = 2048) -> Iterator[tuple[slice, slice]]:

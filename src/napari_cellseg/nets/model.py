@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.resample import working_shape
 from napari_cellseg.images.whole_files import replace_whole
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class ModelSpec:
     Attributes
     ----------
     architecture, encoder : str
-        Keys of `nets.segmenters.ARCHITECTURES` and `ENCODERS`.
+        Names of `nets.segmenters.ARCHITECTURES` and `nets.encoders.ENCODERS`; no encoder
+        where the architecture has none.
     classes : Classes
         Output channel k of the network is class k + 1 ("background" is channel 0).
     channels : int
@@ -45,6 +47,12 @@ class ModelSpec:
     pixel_nm : float or None
         Working pixel size in nm: images are resampled to it, results scaled back.
         None: the network works on the image's own pixels.
+    shrink : float
+        Image pixels along a working pixel, where no pixel size says so.
+    input_px : int or None
+        The network takes whole images resized to a square of this side.
+    threshold : float or None
+        Two-class models: probability from which a pixel is the class, as validation chose it.
     stride : int
         The network takes planes whose sides are multiples of this, in working pixels.
     halo_px : int
@@ -64,6 +72,9 @@ class ModelSpec:
     classes: Classes
     channels: int = 1
     pixel_nm: float | None = None
+    shrink: float = 1.0
+    input_px: int | None = None
+    threshold: float | None = None
     stride: int = 32
     halo_px: int = 64
     options: dict[str, Any] = field(default_factory=dict)
@@ -75,6 +86,20 @@ class ModelSpec:
     def outputs(self) -> int:
         """Channels of the network's output: every class but "not annotated"."""
         return len(self.classes) - 1
+
+    def working_shape(self, shape: tuple[int, int], pixel_nm: float | None) -> tuple[int, int]:
+        """Return the size (y, x) in working pixels of an image of this shape and pixel size.
+
+        Examples
+        --------
+        >>> ModelSpec("unet", "resnet18", Classes.of("vessel"), shrink=2.0).working_shape((960, 999), None)
+        (480, 500)
+        """
+        if self.input_px is not None:
+            return self.input_px, self.input_px
+        if self.pixel_nm is not None and pixel_nm is not None:
+            return working_shape(shape, pixel_nm, self.pixel_nm)
+        return working_shape(shape, 1.0, self.shrink)
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""

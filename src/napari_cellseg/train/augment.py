@@ -16,7 +16,7 @@ from napari_cellseg.settings import TrainSettings
 def augment(
     images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, *, settings: TrainSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return windows and targets after flips, quarter turns, a turn, a scale, contrast and noise.
+    """Return windows and targets after flips, quarter turns, a turn, scale, shear, shift, contrast and noise.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def augment(
     """
     if settings.flips:
         images, targets = _flip(images, targets, generator)
-    if settings.rotation_degrees or settings.scale:
+    if settings.rotation_degrees or settings.scale or settings.shear_degrees or settings.shift:
         images, targets = _turn(images, targets, generator, settings)
     if settings.intensity:
         gain = 1 + settings.intensity * _between(images, generator)
@@ -69,11 +69,19 @@ def _flip(
 def _turn(
     images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, settings: TrainSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    chance = 2 * torch.rand((2, len(images)), generator=generator) - 1
+    chance = 2 * torch.rand((5, len(images)), generator=generator) - 1
     angle = chance[0] * math.radians(settings.rotation_degrees)
     zoom = 1 + chance[1] * settings.scale
-    cos, sin, zero = torch.cos(angle) / zoom, torch.sin(angle) / zoom, torch.zeros(len(images))
-    matrices = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    shear = torch.tan(chance[2] * math.radians(settings.shear_degrees))
+    across, down = 2 * settings.shift * chance[3:]  # the window is 2 wide
+    matrices = torch.stack(
+        [
+            torch.stack([cos, shear * cos - sin, across], 1),
+            torch.stack([sin, shear * sin + cos, down], 1),
+        ],
+        1,
+    )
     grid = affine_grid(matrices, list(images.shape), align_corners=False).to(images.device)
     images = grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # Shifted by one, the zeros from outside the window mean "not annotated".

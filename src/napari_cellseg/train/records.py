@@ -40,6 +40,23 @@ class Started:
 
 
 @dataclass(frozen=True)
+class RateTrial:
+    """A step of the search for a learning rate, `step` of at most `steps`."""
+
+    step: int
+    steps: int
+    rate: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class RateFound:
+    """The search for a learning rate is over; training begins with this one."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
 class Step:
     """One optimiser step was taken; `step` of `steps` counts over the whole training."""
 
@@ -68,6 +85,9 @@ class Epoch:
         Since training began, times before a resume included.
     best : bool
         Whether this is the best score so far.
+    train_accuracy, validation_accuracy : float or None
+        Share of the annotated pixels that got their class, in the windows learned from
+        (augmented, while the network changed) and in those held out.
     """
 
     epoch: int
@@ -79,13 +99,16 @@ class Epoch:
     learning_rate: float
     seconds: float
     best: bool
+    train_accuracy: float | None = None
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
     """Training ended; `model` holds the best network.
 
-    `reason` is "done", "early stopping", "time" or "cancelled".
+    `threshold` is the probability from which a pixel is the class, by validation (two
+    classes only); `reason` is "done", "early stopping", "time" or "cancelled".
     """
 
     model: str
@@ -94,11 +117,19 @@ class Finished:
     reason: str
     seconds: float
     halo_px: int
+    threshold: float | None = None
 
 
-Record = Started | Step | Epoch | Finished
+Record = Started | RateTrial | RateFound | Step | Epoch | Finished
 
-_EVENTS: dict[str, type[Record]] = {"started": Started, "step": Step, "epoch": Epoch, "finished": Finished}
+_EVENTS: dict[str, type[Record]] = {
+    "started": Started,
+    "rate-trial": RateTrial,
+    "rate-found": RateFound,
+    "step": Step,
+    "epoch": Epoch,
+    "finished": Finished,
+}
 
 
 def to_line(record: Record) -> str:

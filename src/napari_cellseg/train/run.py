@@ -20,6 +20,7 @@ from napari_cellseg.images.label_planes import read_plane
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.model import ModelSpec
+from napari_cellseg.nets.segmenters import find_architecture
 from napari_cellseg.settings import TrainSettings
 
 PACKAGES = (
@@ -31,6 +32,9 @@ PACKAGES = (
     "zarr",
     "dask",
 )
+
+OPTIONS = ("depth", "width", "deep_supervision")
+"""Settings that are options of an architecture."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,30 @@ def read_annotations(run: str | Path) -> list[Annotation]:
 
 
 def spec_for(annotations: Sequence[Annotation], settings: TrainSettings) -> ModelSpec:
-    """Return the spec of the network that these settings train on these annotations."""
+    """Return the spec of the network that these settings train on these annotations.
+
+    Raises
+    ------
+    CellsegError
+        If settings contradict each other or the architecture.
+    """
+    architecture = find_architecture(settings.architecture)
+    options = architecture.completed({name: getattr(settings, name) for name in OPTIONS})
+    whole = settings.prepare == "resize"
+    if settings.shrink != 1 and (whole or settings.pixel_nm):
+        other = "--prepare resize" if whole else f"a working pixel size of {settings.pixel_nm:g} nm"
+        raise CellsegError(f"--shrink {settings.shrink:g} beside {other}", "one of them", "leave one out")
+    pixel_nm = settings.pixel_nm or annotations[0].image.pixel_nm
     return ModelSpec(
         architecture=settings.architecture,
-        encoder=settings.encoder,
+        encoder=settings.encoder if architecture.has_encoder else "",
         classes=annotations[0].classes,
         channels=annotations[0].image.channels,
-        pixel_nm=settings.pixel_nm or annotations[0].image.pixel_nm,
-        stride=2**settings.depth,
-        options={"depth": settings.depth, "width": settings.width},
+        pixel_nm=pixel_nm and pixel_nm * settings.shrink,
+        shrink=settings.shrink,
+        input_px=settings.window_px if whole else None,
+        stride=architecture.stride(options),
+        options=options,
     )
 
 

@@ -12,34 +12,42 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.annotation import check_trainable
+from napari_cellseg.images.annotation import check_trainable, leave_out
 from napari_cellseg.images.quick_hash import quick_hash
 from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.backends import pick_device, pick_precision
+from napari_cellseg.nets.encoders import load_encoder_weights
 from napari_cellseg.nets.losses import IGNORED, LOSSES
 from napari_cellseg.nets.model import HEADER_KEY, load_model, new_model, save_model, save_tensors
-from napari_cellseg.nets.segmenters import load_encoder_weights
+from napari_cellseg.nets.segmenters import not_tiled
 from napari_cellseg.predict.halo import measure_halo
 from napari_cellseg.train.augment import augment
 from napari_cellseg.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from napari_cellseg.train.records import Epoch, Finished, Record, Started, Step, to_line
+from napari_cellseg.train.planes import Plane, load_planes
+from napari_cellseg.train.rate import TRIALS, try_rates
+from napari_cellseg.train.records import (
+    Epoch,
+    Finished,
+    RateFound,
+    RateTrial,
+    Record,
+    Started,
+    Step,
+    to_line,
+)
 from napari_cellseg.train.run import read_annotations, read_settings, spec_for, stop_file, write_environment
 from napari_cellseg.train.schedule import SCHEDULES, Clock
-from napari_cellseg.train.windows import (
-    Plane,
-    WindowDrawer,
-    load_planes,
-    validation_batches,
-    validation_windows,
-)
+from napari_cellseg.train.validation import Validation
+from napari_cellseg.train.windows import Drawer, WholeDrawer, Window, WindowDrawer
+
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
@@ -53,6 +61,9 @@ CHECKPOINT_SHARE = 0.05
 """Writing checkpoints may take this share of the time; the first epoch always writes one."""
 
 MAX_CLASS_WEIGHT = 10.0
+
+RATE_STREAM = 2**31
+"""In place of an epoch's number: the random numbers of the search for a rate."""
 
 
 def train(run: str | Path, *, resume: bool = False) -> Iterator[Record]:
@@ -109,15 +120,19 @@ class _Training:
         settings = self.settings
         if settings.loss not in LOSSES:
             raise CellsegError(f"unknown loss {settings.loss!r}", f"one of {', '.join(LOSSES)}")
-        annotations = read_annotations(run)
+        annotations = [leave_out(one, settings.left_out) for one in read_annotations(run)]
         self.notices = check_trainable(annotations)
         self.annotations = annotations
         self.spec = spec_for(annotations, settings)
         if settings.window_px % self.spec.stride:
             raise CellsegError(
                 f"window of {settings.window_px} px",
-                f"a multiple of {self.spec.stride} with {settings.depth} levels",
+                f"a multiple of {self.spec.stride}, the stride of this {settings.architecture}",
+                "give another --window-px",
             )
+        apart = not_tiled(self.spec.architecture, self.spec.encoder)
+        if apart and self.spec.input_px is None:
+            self.notices.append(f"{settings.architecture} in blocks is not quite the whole: {apart}.")
         self.device = pick_device(settings.device)
         self.precision = pick_precision(settings.precision, self.device)
         torch.manual_seed(settings.seed)
@@ -125,12 +140,12 @@ class _Training:
         resume = resume and (run / "last.safetensors").exists()
         if settings.pretrained and not resume:
             weights_file = settings.weights_file
-            self.notices.append(load_encoder_weights(net, settings.encoder, weights_file=weights_file))
+            self.notices.append(load_encoder_weights(net, self.spec.encoder, weights_file=weights_file))
         kind, _, index = self.device.partition(":")
         self.fabric = Fabric(
             accelerator=kind, devices=[int(index)] if index else 1, precision=FABRIC_PRECISION[self.precision]
         )
-        optimiser = torch.optim.AdamW(
+        optimiser = OPTIMISERS[settings.optimiser](
             net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.net, self.optimiser = self.fabric.setup(net.to(memory_format=torch.channels_last), optimiser)
@@ -152,19 +167,20 @@ class _Training:
         settings = self.settings
         cache = self.run / "cache"
         cache.mkdir(exist_ok=True)
-        planes, split = load_planes(self.annotations, self.spec.pixel_nm, settings, cache)
+        planes, split = load_planes(self.annotations, self.spec, settings, cache)
         write_whole(
             self.run / "split.json", json.dumps({"train": split.train, "validation": split.validation})
         )
-        drawer = WindowDrawer(planes, settings.window_px, settings.seed)
-        limit = max(8, settings.steps * settings.batch // VALIDATION_SHARE)
-        places = validation_windows(planes, settings.window_px, limit)
+        drawer = self._drawer(planes)
+        self.steps = settings.steps or drawer.steps_for_all(settings.batch)
+        limit = max(8, self.steps * settings.batch // VALIDATION_SHARE)
+        self.validation = Validation(planes, settings.window_px, settings.batch, limit, self.fabric.device)
         self.weights = self._class_weights(planes)
         started = Started(
             device=self.device,
             precision=self.precision,
-            train_windows=settings.steps * settings.batch,
-            validation_windows=len(places),
+            train_windows=self.steps * settings.batch,
+            validation_windows=len(self.validation.places),
             train_images=sum(bool(plane.train.any()) for plane in planes),
             validation_images=sum(bool(plane.validation.any()) for plane in planes),
             parameters=sum(p.numel() for p in self.net.parameters()),
@@ -172,12 +188,37 @@ class _Training:
         )
         self.environment = write_environment(self.run, {"device": self.device, "precision": self.precision})
         yield started
-        reason = yield from self._epochs(drawer, planes, places)
+        self.highest_rate = yield from self._highest_rate(drawer)
+        reason = yield from self._epochs(drawer)
         yield self._finish(reason)
 
-    def _epochs(
-        self, drawer: WindowDrawer, planes: list[Plane], places: list[Any]
-    ) -> Generator[Record, None, str]:
+    def _drawer(self, planes: list[Plane]) -> Drawer:
+        if self.spec.input_px is not None:
+            return WholeDrawer(planes)
+        return WindowDrawer(planes, self.settings.window_px, self.settings.seed)
+
+    def _highest_rate(self, drawer: Drawer) -> Generator[Record, None, float]:
+        """Return the highest rate of the schedule; look for it, unless that was done before a resume."""
+        file = self.run / "rate.json"
+        if not self.settings.find_rate:
+            return self.settings.learning_rate
+        if self.progress.epoch and file.exists():
+            return float(json.loads(file.read_text(encoding="utf-8"))["rate"])
+        before = copy.deepcopy((self.net.module.state_dict(), self.optimiser.state_dict()))
+        rng = np.random.default_rng([self.settings.seed, RATE_STREAM])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        windows = drawer.batches(rng, self.settings.batch, TRIALS)
+        self.net.train()
+        trials: list[tuple[float, float]] = []
+        search = try_rates(lambda rate: self._step(next(windows), rate, generator)[0])
+        rate = yield from _noting(search, trials)
+        write_whole(file, json.dumps({"rate": rate, "trials": trials}))
+        self.net.module.load_state_dict(before[0])
+        self.optimiser.load_state_dict(before[1])
+        yield RateFound(rate)
+        return rate
+
+    def _epochs(self, drawer: Drawer) -> Generator[Record, None, str]:
         settings, progress = self.settings, self.progress
         while self.clock.epochs_left(progress.epoch) > 0:
             planned = progress.epoch + self.clock.epochs_left(progress.epoch)
@@ -188,9 +229,9 @@ class _Training:
                 if stop_file(self.run).exists() or self.clock.left <= 0:
                     break
             stopped = stop_file(self.run).exists()
-            whole = len(losses) == settings.steps
+            whole = len(losses) == self.steps
             if whole or progress.best_epoch == 0:
-                yield self._validate(planes, places, float(np.mean(losses)), planned)
+                yield self._validate(float(np.mean(losses)), planned)
             if not whole:
                 return "cancelled" if stopped else "time"
             self._checkpoint(always=stopped or progress.epoch == planned)
@@ -200,68 +241,65 @@ class _Training:
                 return "early stopping"
         return "done" if progress.epoch >= settings.epochs else "time"
 
-    def _steps(self, drawer: WindowDrawer, planned: int) -> Iterator[tuple[Step, float]]:
+    def _steps(self, drawer: Drawer, planned: int) -> Iterator[tuple[Step, float]]:
         settings, progress = self.settings, self.progress
         rng = np.random.default_rng([settings.seed, progress.epoch])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        left = (planned - progress.epoch) * settings.steps
-        loss_of, rate_of = LOSSES[settings.loss].compute, SCHEDULES[settings.schedule]
+        torch.manual_seed(settings.seed + progress.epoch)  # dropout
+        left = (planned - progress.epoch) * self.steps
+        rate_of = SCHEDULES[settings.schedule]
+        self.right = self.seen = 0
         self.net.train()
-        for _ in range(settings.steps):
-            self.rate = settings.learning_rate * rate_of(progress.course)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate
-            images, targets = augment(
-                *self._to_device(drawer.draw(rng, settings.batch)), generator, settings=settings
-            )
-            images = images.contiguous(memory_format=torch.channels_last)
-            loss = loss_of(self.net(images).float(), targets, self.weights)
-            self.fabric.backward(loss)
-            self.optimiser.step()
-            self.optimiser.zero_grad(set_to_none=True)
+        for window in drawer.batches(rng, settings.batch, self.steps):
+            self.rate = self.highest_rate * rate_of(progress.course)
+            loss, right, seen = self._step(window, self.rate, generator)
+            self.right, self.seen = self.right + right, self.seen + seen
             progress.course += (1 - progress.course) / left
             progress.step, left = progress.step + 1, left - 1
             seconds_left = self.clock.seconds / progress.step * left
-            yield Step(progress.step, progress.step + left, loss.item(), seconds_left), loss.item()
+            yield Step(progress.step, progress.step + left, loss, seconds_left), loss
 
-    def _validate(self, planes: list[Plane], places: list[Any], train_loss: float, planned: int) -> Epoch:
-        settings, progress = self.settings, self.progress
-        outputs = self.spec.outputs
-        confusion = np.zeros((outputs, outputs), np.int64)
-        losses = []
-        self.net.eval()
-        with torch.no_grad():
-            for window in validation_batches(planes, places, settings.window_px, settings.batch):
-                images, targets = self._to_device(window)
-                logits = self.net(images.contiguous(memory_format=torch.channels_last)).float()
-                losses.append(LOSSES[settings.loss].compute(logits, targets, self.weights).item())
-                known = targets != IGNORED
-                pairs = targets[known] * outputs + logits.argmax(1)[known]
-                confusion += (
-                    torch.bincount(pairs, minlength=outputs**2).reshape(outputs, outputs).cpu().numpy()
-                )
-        dice = _dice(confusion)
-        known_dice = [value for value in dice[1:] if value is not None]
-        # A validation part without any class: its loss is all there is to go by.
-        score = float(np.mean(known_dice)) if known_dice else 1 / (1 + float(np.mean(losses)))
+    def _step(self, window: Window, rate: float, generator: torch.Generator) -> tuple[float, int, int]:
+        """Take one step; return the loss, the pixels that got their class and those annotated."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        images, targets = augment(*self._to_device(window), generator, settings=self.settings)
+        outputs = self.net(images.contiguous(memory_format=torch.channels_last))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)  # several where all are supervised
+        loss = torch.stack([self._loss(logits.float(), targets) for logits in outputs]).mean()
+        self.fabric.backward(loss)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        known = targets != IGNORED
+        right = (outputs[-1].argmax(1) == targets) & known
+        return loss.item(), int(right.sum()), int(known.sum())
+
+    def _validate(self, train_loss: float, planned: int) -> Epoch:
+        progress = self.progress
+        scores = self.validation.scores(self.net, self.spec.outputs, self._loss)
         progress.epoch += 1
-        best = self.best is None or score > progress.best_score  # a loss of NaN makes no score
+        best = self.best is None or scores.score > progress.best_score  # a loss of NaN makes no score
         if best:
-            progress.best_epoch, progress.best_score = progress.epoch, score
+            progress.best_epoch, progress.best_score = progress.epoch, scores.score
             self.best = _Best(copy.deepcopy(dict(self.net.module.state_dict())))
         return Epoch(
             epoch=progress.epoch,
             epochs=planned,
             train_loss=train_loss,
-            validation_loss=float(np.mean(losses)),
-            score=score,
-            dice=dict(zip(self.spec.classes.targets, dice[1:], strict=True)),
+            validation_loss=scores.loss,
+            score=scores.score,
+            dice=dict(zip(self.spec.classes.targets, scores.dice[1:], strict=True)),
             learning_rate=self.rate,
             seconds=self.clock.seconds,
             best=best,
+            train_accuracy=self.right / self.seen if self.seen else None,
+            validation_accuracy=scores.accuracy,
         )
 
-    def _to_device(self, window: tuple[NDArray[Any], NDArray[Any]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return LOSSES[self.settings.loss].compute(logits, targets, self.weights)
+
+    def _to_device(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
         images, targets = (
             torch.from_numpy(part).to(self.fabric.device, non_blocking=True) for part in window
         )
@@ -296,8 +334,10 @@ class _Training:
         self.best.written = True
 
     def _finish(self, reason: str) -> Finished:
-        """Measure the halo of the best network and write it with where it comes from."""
+        """Measure halo and threshold of the best network and write it with where it comes from."""
         assert self.best is not None
+        self.net.module.load_state_dict(self.best.weights)
+        threshold = self.validation.threshold(self.net) if self.spec.outputs == 2 else None
         model = new_model(self.spec)
         model.net.load_state_dict(self.best.weights)
         progress, settings = self.progress, self.settings
@@ -312,11 +352,17 @@ class _Training:
             "seconds": round(self.clock.seconds, 1),
             "ended": reason,
         }
-        spec = replace(self.spec, halo_px=halo_px, provenance=provenance)
+        spec = replace(self.spec, halo_px=halo_px, threshold=threshold, provenance=provenance)
         path = save_model(self.run / "best.safetensors", spec, model.net)
         self.best.written = True
         return Finished(
-            str(path.resolve()), progress.best_epoch, progress.best_score, reason, self.clock.seconds, halo_px
+            model=str(path.resolve()),
+            best_epoch=progress.best_epoch,
+            score=progress.best_score,
+            reason=reason,
+            seconds=self.clock.seconds,
+            halo_px=halo_px,
+            threshold=threshold,
         )
 
     def close(self) -> None:
@@ -326,11 +372,14 @@ class _Training:
         shutil.rmtree(self.run / "cache", ignore_errors=True)
 
 
-def _dice(confusion: NDArray[np.int64]) -> list[float | None]:
-    """Return the Dice of each class from counts (truth, predicted); None where there is none."""
-    total = confusion.sum(0) + confusion.sum(1)
-    truth = confusion.sum(1)
-    return [
-        float(2 * hit / both) if own else None
-        for hit, both, own in zip(confusion.diagonal(), total, truth, strict=True)
-    ]
+def _noting(
+    search: Generator[RateTrial, None, float], trials: list[tuple[float, float]]
+) -> Generator[RateTrial, None, float]:
+    """Yield the trials of a search and keep their rates and losses; returns what it found."""
+    while True:
+        try:
+            trial = next(search)
+        except StopIteration as ended:
+            return float(ended.value)
+        trials.append((trial.rate, trial.loss))
+        yield trial
