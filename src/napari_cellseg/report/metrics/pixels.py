@@ -4,16 +4,14 @@ All figures come from the confusion matrix (truth, predicted), so planes of any 
 read in blocks, and the matrices of several images add up to that of all of them.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.annotation import Classes
-
-_BLOCK_PX = 1 << 22
+from napari_cellseg.images.annotation import Classes, plane_blocks
+from napari_cellseg.report.metrics.figures import Values, json_number, nested, ratio
 
 
 def pixel_scores(predicted: Any, truth: Any, classes: Classes) -> dict[str, Any]:
@@ -80,7 +78,7 @@ def confusion_matrix(predicted: Any, truth: Any, classes: Classes) -> NDArray[np
             raise CellsegError(f"{whose} labels of type {plane.dtype}", "whole numbers")
     count = len(classes)
     matrix = np.zeros(count * count, np.int64)
-    for rows, cols in _blocks(truth.shape):
+    for rows, cols in plane_blocks(truth.shape):
         true = _indices(truth[rows, cols], count, "true")
         ours = _indices(predicted[rows, cols], count, "predicted")
         matrix += np.bincount((true * count + ours).ravel(), minlength=count * count)
@@ -118,36 +116,47 @@ def scores_from(matrix: NDArray[np.int64], classes: Classes) -> dict[str, Any]:
     >>> scores["accuracy"], scores["classes"]["cell"]["f1"], scores["balanced_accuracy"]
     (0.7, 0.4, 0.625)
     """
-    annotated = matrix[1:]
-    total = int(annotated.sum())
-    if not total:
+    matrix = np.asarray(matrix)
+    annotated = matrix[1:].sum(axis=1)
+    if not annotated.sum():
         raise CellsegError("nothing is annotated in the truth", "at least one pixel", "give another mask")
-    hits = np.diag(matrix)[1:]
-    wanted, claimed = annotated.sum(axis=1), annotated[:, 1:].sum(axis=0)
-    scores = {}
-    for name, hit, want, claim in zip(
-        classes.names[1:], hits.tolist(), wanted.tolist(), claimed.tolist(), strict=True
-    ):
-        scores[name] = {
-            "precision": _ratio(hit, claim),
-            "recall": _ratio(hit, want),
-            "f1": _ratio(2 * hit, want + claim),
-            "iou": _ratio(hit, want + claim - hit),
-            "pixels": want,
-        }
-    recalls = [figures["recall"] for figures in scores.values() if figures["recall"] is not None]
-    looked_for = [scores[name]["f1"] for name in classes.targets if scores[name]["f1"] is not None]
-    return {
-        "classes": scores,
-        "mean_f1": _ratio(sum(looked_for), len(looked_for)),
-        "accuracy": _ratio(int(hits.sum()), total),
-        "balanced_accuracy": _ratio(sum(recalls), len(recalls)),
-        "pixels": total,
+    values = pixel_figures(matrix[np.newaxis], classes)
+    scores = nested({place: json_number(value[0]) for place, value in values.items()})
+    for name, pixels in zip(classes.names[1:], annotated.tolist(), strict=True):
+        scores["classes"][name]["pixels"] = pixels
+    return scores | {"pixels": int(annotated.sum())}
+
+
+def pixel_figures(matrices: NDArray[Any], classes: Classes) -> Values:
+    """Return the figures of confusion matrices (r, truth, predicted), as arrays (r,).
+
+    See `scores_from` for what they are.
+    """
+    annotated = np.asarray(matrices, np.float64)[:, 1:]
+    hits = np.diagonal(annotated[..., 1:], axis1=1, axis2=2)
+    wanted, claimed = annotated.sum(axis=2), annotated[..., 1:].sum(axis=1)
+    figures = {
+        "precision": ratio(hits, claimed),
+        "recall": ratio(hits, wanted),
+        "f1": ratio(2 * hits, wanted + claimed),
+        "iou": ratio(hits, wanted + claimed - hits),
+    }
+    values: Values = {
+        ("classes", name, key): columns[:, i]
+        for i, name in enumerate(classes.names[1:])
+        for key, columns in figures.items()
+    }
+    return values | {
+        ("mean_f1",): _mean(figures["f1"][:, 1:]),
+        ("accuracy",): ratio(hits.sum(axis=1), wanted.sum(axis=1)),
+        ("balanced_accuracy",): _mean(figures["recall"]),
     }
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _mean(figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the classes (r, k) for which the figure is defined."""
+    defined = ~np.isnan(figures)
+    return ratio(np.where(defined, figures, 0).sum(axis=1), defined.sum(axis=1))
 
 
 def _indices(block: Any, count: int, whose: str) -> NDArray[np.intp]:
@@ -156,12 +165,3 @@ def _indices(block: Any, count: int, whose: str) -> NDArray[np.intp]:
     if low < 0 or high >= count:
         raise CellsegError(f"{whose} labels from {low} to {high}", f"0 to {count - 1}", "check the classes")
     return np.asarray(block, np.intp)
-
-
-def _blocks(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Yield blocks of about 4 Mpx, as wide as the plane where that is possible."""
-    width = max(1, min(shape[1], _BLOCK_PX))
-    height = max(1, _BLOCK_PX // width)
-    for top in range(0, shape[0], height):
-        for left in range(0, shape[1], width):
-            yield slice(top, top + height), slice(left, left + width)
