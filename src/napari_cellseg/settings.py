@@ -5,9 +5,9 @@ command line turns a class into flags (cyclopts), a dock into rows (`gui.form`),
 folder into JSON (pydantic). Importing this module costs no torch.
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from napari_cellseg.errors import CellsegError
 
@@ -157,7 +157,7 @@ class SegmentSettings(Settings):
         lt=1,
         description="Two-class models: probability from which a pixel is the class; empty = as chosen in training, else 0.5.",
     )
-    views: Literal[1, 4, 8] = Field(
+    views: Annotated[Literal[1, 4, 8], BeforeValidator(int)] = Field(
         1,
         description="Mean of so many views of the image: 4 = mirrored along either side and both, 8 = also turned by a quarter; takes as many times as long.",
     )

@@ -10,7 +10,10 @@ import zarr
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.predict import batch
-from napari_cellseg.predict.batch import FileDone, segment_files, write_labels_tiff
+from napari_cellseg.predict.batch import FileDone, refine_files, segment_files, write_labels_tiff
+from napari_cellseg.predict.chain import parse_chain
+from napari_cellseg.predict.postprocess import remove_small
+from napari_cellseg.predict.refine import final_labels
 from napari_cellseg.predict.store import Result
 from napari_cellseg.settings import SegmentSettings
 
@@ -142,6 +145,59 @@ def test_a_folder_that_is_a_file(folder):
     (folder / "out").write_text("in the way")
     with pytest.raises(CellsegError, match="out"):
         run(folder)
+
+
+CHAIN = parse_chain("remove-small:area_px=30")
+
+
+def test_labels_are_cleaned_up_on_the_way(folder):
+    done = run(folder, "a", post=CHAIN)
+    labels = tifffile.imread(done[0].outputs[1])
+    result = done[0].outputs[0]
+    segmented = zarr.open_array(result / "labels/segmentation/0", mode="r")[:]
+    np.testing.assert_array_equal(labels, remove_small(segmented, area_px=30))
+    assert (labels != segmented).any()
+    assert float(rows(folder)["a.tif"]["share_filament"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+    assert [step.status for step in run(folder, "a", resume=True, post=CHAIN)] == ["skipped"]
+    assert [step.status for step in run(folder, "a", resume=True)] == ["done"]  # without steps this time
+    np.testing.assert_array_equal(tifffile.imread(done[0].outputs[1]), segmented)
+
+
+def test_results_are_refined_later(folder):
+    done = run(folder, "a", "c")
+    results = [step.outputs[0] for step in done]
+    assert [step.status for step in refine_files(results, CHAIN)] == ["done", "done"]
+    labels = tifffile.imread(done[0].outputs[1])
+    np.testing.assert_array_equal(labels, final_labels(results[0])[:])
+    assert float(rows(folder)["a.tif"]["share_filament"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+    assert read_image(done[0].outputs[1]).pixel_nm == pytest.approx(0.5)
+    assert [step.status for step in refine_files(results, ())] == ["done", "done"]
+    assert not np.array_equal(tifffile.imread(done[0].outputs[1]), labels)
+
+
+def test_a_labels_file_that_somebody_changed_is_kept(folder):
+    outputs = run(folder, "a")[0].outputs
+    corrected = np.full((100, 130), 2, np.uint8)
+    tifffile.imwrite(outputs[1], corrected)
+    assert "somebody changed it" in next(refine_files(outputs[:1], CHAIN)).message
+    (again,) = run(folder, "a", resume=True, post=CHAIN)
+    assert "somebody changed it" in again.message
+    np.testing.assert_array_equal(tifffile.imread(outputs[1]), corrected)
+    assert next(refine_files(outputs[:1], CHAIN, overwrite=True)).status == "done"
+    assert (tifffile.imread(outputs[1]) == 1).any()
+
+
+def test_what_cannot_be_refined_stops_no_other(folder):
+    result = run(folder, "a")[0].outputs[0]
+    done = list(refine_files([folder / "none.ome.zarr", result], CHAIN))
+    assert [step.status for step in done] == ["failed", "done"]
+    assert "none.ome.zarr" in done[0].message
+
+
+def test_several_models_are_named_in_the_summary(folder):
+    steps = segment_files([folder / "c.tif"], ["m1", "m2"], folder / "out", settings=SETTINGS)
+    assert [step.status for step in steps if isinstance(step, FileDone)] == ["done"]
+    assert rows(folder)["c.tif"]["model"] == "m1 + m2"
 
 
 def test_labels_of_a_large_image_are_a_bigtiff(folder, monkeypatch):

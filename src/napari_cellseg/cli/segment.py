@@ -1,4 +1,4 @@
-"""`napari-cellseg segment`."""
+"""`napari-cellseg segment` and `napari-cellseg refine`."""
 
 import sys
 from glob import has_magic
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, app
+from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, app
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import SegmentSettings
 
@@ -21,6 +21,9 @@ def segment(
     /,
     *,
     out: Path,
+    ensemble: Many = None,
+    post: str = "",
+    pixel_nm: float | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
     settings: Annotated[SegmentSettings, Parameter(name="*")] = DEFAULTS,
@@ -35,22 +38,36 @@ def segment(
         Images: files, folders or quoted globs.
     out
         Folder for the results.
+    ensemble
+        Further model files with the same classes: the mean of all counts.
+    post
+        Steps that clean up the labels, as in "hysteresis:low=0.3,high=0.6; remove-small:area_px=64".
+    pixel_nm
+        Pixel size of the images in nm, instead of what their files say.
     resume
         Go on with an interrupted call: what is finished is kept.
     overwrite
         Replace existing results.
     """
     from napari_cellseg.predict.batch import FileDone, segment_files
+    from napari_cellseg.predict.chain import parse_chain
     from napari_cellseg.report.progress import Progress, duration
 
     if resume and overwrite:
         raise CellsegError("both --resume and --overwrite", "one of them")
-    paths = _named(images)
+    paths, models, chain = _named(images), [model, *map(Path, ensemble or [])], parse_chain(post)
     counts = dict.fromkeys(("done", "skipped", "failed"), 0)
     try:
         with Progress("segmenting") as progress:
             for record in segment_files(
-                paths, model, out, settings=settings, resume=resume, overwrite=overwrite
+                paths,
+                models,
+                out,
+                settings=settings,
+                post=chain,
+                pixel_nm=pixel_nm,
+                resume=resume,
+                overwrite=overwrite,
             ):
                 if not isinstance(record, FileDone):
                     number = min(sum(counts.values()) + 1, len(paths))
@@ -74,6 +91,55 @@ def segment(
     if counts["failed"] == len(paths) == 1:
         return WRONG_REQUEST
     return SOME_FAILED if counts["failed"] else OK
+
+
+@app.command
+def refine(
+    results: Annotated[list[str], Parameter(negative=())],
+    /,
+    *,
+    post: str,
+    overwrite: Flag = False,
+) -> int:
+    """Clean up the labels of earlier results; the network is not needed again.
+
+    Writes the labels into RESULT (labels/refined) and RESULT_labels.tif. The steps always start
+    from what the network said, so they can be changed at any time.
+
+    Parameters
+    ----------
+    results
+        NAME.ome.zarr as segment wrote them, or folders of them.
+    post
+        Steps, as in "hysteresis:low=0.3,high=0.6; remove-small:area_px=64"; "" takes them back.
+    overwrite
+        Replace a labels TIFF that somebody changed.
+    """
+    from napari_cellseg.predict.batch import refine_files
+    from napari_cellseg.predict.chain import parse_chain
+    from napari_cellseg.report.progress import Progress
+
+    paths, failed = _stored(results), 0
+    with Progress("refining") as progress:
+        for number, done in enumerate(refine_files(paths, parse_chain(post), overwrite=overwrite), start=1):
+            progress.show(number, len(paths), done.path.name)
+            if done.status == "failed":
+                failed += 1
+                progress.say(f"napari-cellseg: {done.message}")
+            for output in done.outputs:
+                print(output, flush=True)
+    if failed == len(paths) == 1:
+        return WRONG_REQUEST
+    return SOME_FAILED if failed else OK
+
+
+def _stored(results: list[str]) -> list[Path]:
+    """Return the results that are named, and those in folders that are none."""
+    paths: list[Path] = []
+    for path in map(Path, results):
+        inside = [] if path.name.endswith(".zarr") or not path.is_dir() else sorted(path.glob("*.ome.zarr"))
+        paths += inside or [path]
+    return paths
 
 
 def _named(images: list[str]) -> list[Path]:

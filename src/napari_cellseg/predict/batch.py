@@ -1,9 +1,7 @@
-"""Segmenting many files: one bad file stops no other, and the summary is complete at any moment."""
+"""Many files: one bad file stops no other, and the summary is complete at any moment."""
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -17,11 +15,15 @@ import tifffile
 import zarr
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.micrographs import read_image, stem
-from napari_cellseg.images.whole_files import replace_whole, write_errors, write_whole
+from napari_cellseg.images.micrographs import Image, read_image, stem
+from napari_cellseg.images.whole_files import replace_whole, write_errors
 from napari_cellseg.predict.blocks import DEFAULTS
+from napari_cellseg.predict.chain import Chain, format_chain
+from napari_cellseg.predict.plan import ensemble
+from napari_cellseg.predict.refine import final_labels, finished_note, refine_result
 from napari_cellseg.predict.store import read_own
 from napari_cellseg.predict.stream import BlockDone, refuse_existing, segment_to
+from napari_cellseg.predict.summary import Summary, shares
 from napari_cellseg.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
-COLUMNS = ("path", "status", "message", "seconds", "pixels", "model")
 TILE_PX = 512  # of the labels TIFF
 BIG_BYTES = 2**32 - 2**25  # from here on a TIFF must be a BigTIFF
 
@@ -63,10 +64,11 @@ class FileDone:
 
 def segment_files(
     paths: Sequence[Path | str],
-    model_path: Path | str,
+    model_path: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     settings: SegmentSettings = DEFAULTS,
+    post: Chain = (),
     pixel_nm: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -77,10 +79,13 @@ def segment_files(
     ----------
     paths : sequence of Path
         Images with different stems.
-    model_path : Path
+    model_path : Path or sequence of Path
+        Of several models with the same classes the mean counts.
     out : Path
         Folder; made if it is not there.
     settings : SegmentSettings
+    post : tuple of (name, settings)
+        Steps that clean up the labels; see `predict.chain`.
     pixel_nm : float, optional
         Pixel size of all images in nm, instead of what their files say.
     resume : bool
@@ -109,23 +114,81 @@ def segment_files(
         for path in images:
             refuse_existing(result_path(out, path))
             refuse_existing(labels_path(out, path))
-    model = load_model(model_path)
+    named = [model_path] if isinstance(model_path, (str, Path)) else model_path
+    models = ensemble([load_model(path) for path in named])
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    summary = _Summary(out / SUMMARY, model)
+    summary = Summary(out / SUMMARY)
     summary.write()
     for path in images:
         start = time.monotonic()
         try:
-            outcome = yield from _segment_file(path, model, out, settings, pixel_nm, resume, overwrite)
+            image = read_image(path, pixel_nm=pixel_nm)
+            outcome = yield from _segment_file(
+                image, models, out, settings, post, resume=resume, overwrite=overwrite
+            )
         except CellsegError as error:
             written = (str(result_path(out, path)), str(labels_path(out, path)))
             if isinstance(error.__cause__, OSError) and error.found.startswith(written):
                 raise  # the disk or the folder: the next file would fail as well
             outcome = FileDone(path, "failed", str(error))
         outcome = FileDone(path, outcome.status, outcome.message, time.monotonic() - start, outcome.outputs)
-        summary.add(outcome, read_own(result_path(out, path)))
+        summary.add(_row(outcome, models, read_own(result_path(out, path))))
         yield outcome
+
+
+def refine_files(
+    results: Sequence[Path], chain: Chain, *, overwrite: bool = False
+) -> Generator[FileDone, None, None]:
+    """Clean up the labels of stored results and write their labels TIFF anew, without the network.
+
+    Parameters
+    ----------
+    results : sequence of Path
+        ``NAME.ome.zarr`` as `segment_files` wrote them; ``NAME_labels.tif`` lies beside, and
+        so does the `summary.csv` that is kept up to date.
+    chain : tuple of (name, settings)
+        Always applied to what the network said; an empty one takes the last one back.
+    overwrite : bool
+        Replace a labels TIFF that somebody changed.
+
+    Yields
+    ------
+    FileDone
+        After each result; "failed" where it cannot be done.
+    """
+    for path in results:
+        start = time.monotonic()
+        target = labels_path(path.parent, path)
+        try:
+            own = finished_note(path)
+            if not overwrite:
+                _refuse_changed(target, path)
+            refine_result(path, chain)
+            write_labels_tiff(path, target, pixel_nm=read_image(path).pixel_nm)
+        except CellsegError as error:
+            yield FileDone(path, "failed", str(error), time.monotonic() - start)
+            continue
+        if (path.parent / SUMMARY).exists():
+            pixels = finished_note(path)["class_pixels"]
+            Summary(path.parent / SUMMARY).update(stem(path), shares(pixels, own["classes"]["names"][1:]))
+        yield FileDone(path, "done", "", time.monotonic() - start, (path, target))
+
+
+def _refuse_changed(target: Path, result: Path) -> None:
+    """Raise an error if the labels TIFF of a result holds something else than the result."""
+    if not target.exists():
+        return
+    written, labels = read_image(target), final_labels(result)
+    for top in range(0, labels.shape[0], TILE_PX):
+        rows = slice(top, top + TILE_PX)
+        band = np.asarray(labels[rows])
+        if written.shape != labels.shape or not np.array_equal(written.read(rows, slice(None))[0], band):
+            raise CellsegError(
+                f"{target} does not hold the labels of {result.name}",
+                "what segmenting wrote: somebody changed it",
+                "move it away, or replace it with --overwrite",
+            )
 
 
 def result_path(out: Path, path: Path) -> Path:
@@ -139,7 +202,7 @@ def labels_path(out: Path, path: Path) -> Path:
 
 
 def write_labels_tiff(result: Path, target: Path, *, pixel_nm: float | None = None) -> None:
-    """Write the labels of an OME-Zarr result as a tiled TIFF, a row of tiles at a time.
+    """Write the labels of an OME-Zarr result, refined if they were, as a tiled TIFF.
 
     Parameters
     ----------
@@ -155,7 +218,7 @@ def write_labels_tiff(result: Path, target: Path, *, pixel_nm: float | None = No
     CellsegError
         If the disk is full or the folder cannot be written.
     """
-    labels = zarr.open_array(result / "labels/segmentation/0", mode="r")
+    labels = final_labels(result)
     density = None if pixel_nm is None else (1e7 / pixel_nm, 1e7 / pixel_nm)
     with replace_whole(target) as part:
         tifffile.imwrite(
@@ -182,30 +245,45 @@ def _tiles(labels: zarr.Array[Any]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _segment_file(
-    path: Path,
-    model: Model,
+    image: Image,
+    models: Sequence[Model],
     out: Path,
     settings: SegmentSettings,
-    pixel_nm: float | None,
+    post: Chain,
+    *,
     resume: bool,
     overwrite: bool,
 ) -> Generator[BlockDone, None, FileDone]:
     """Yield the blocks of a file; returns its `FileDone`."""
-    image = read_image(path, pixel_nm=pixel_nm)
+    assert image.path is not None
+    path, worked = image.path, False
     result, labels = result_path(out, path), labels_path(out, path)
-    worked = False
     with closing(
-        segment_to(image, model, result, settings=settings, resume=resume, overwrite=overwrite)
+        segment_to(image, models, result, settings=settings, resume=resume, overwrite=overwrite)
     ) as blocks:
         for block in blocks:
             worked = True
             if block.done == block.total:  # what is there belongs to the result that is replaced now
                 labels.unlink(missing_ok=True)
             yield block
-    if not worked and labels.exists():
-        return FileDone(path, "skipped", outputs=(result, labels))
+    noted = finished_note(result).get("post", "")
+    if noted == format_chain(post):
+        if not worked and labels.exists():
+            return FileDone(path, "skipped", outputs=(result, labels))
+    else:
+        _refuse_changed(labels, result)
+        refine_result(result, post)
     write_labels_tiff(result, labels, pixel_nm=image.pixel_nm)
     return FileDone(path, "done", outputs=(result, labels))
+
+
+def _row(outcome: FileDone, models: Sequence[Model], own: dict[str, Any] | None) -> dict[str, str]:
+    """Return what the summary says about a file."""
+    row = {"path": str(outcome.path), "status": outcome.status, "message": outcome.message}
+    row |= {"seconds": f"{outcome.seconds:.2f}", "model": " + ".join(str(one.path or "") for one in models)}
+    if outcome.status == "failed" or own is None:
+        return row
+    return row | shares(own["class_pixels"], own["classes"]["names"][1:])
 
 
 def _check_stems(images: list[Path]) -> None:
@@ -221,39 +299,3 @@ def _check_stems(images: list[Path]) -> None:
                 "rename one, or segment them into different folders",
             )
         seen[name] = path
-
-
-class _Summary:
-    """The table of all files: rows of earlier runs stay unless their file is done again."""
-
-    def __init__(self, path: Path, model: Model) -> None:
-        self.path, self.model = path, model
-        self.shares = [f"share_{name}" for name in model.spec.classes.names[1:]]
-        self.rows: dict[str, dict[str, str]] = {}
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    self.rows[row.get("path", "")] = {key: value or "" for key, value in row.items() if key}
-
-    def add(self, outcome: FileDone, own: dict[str, Any] | None) -> None:
-        """Put in a file's row and write the table."""
-        row = {"path": str(outcome.path), "status": outcome.status, "message": outcome.message}
-        if outcome.status == "skipped" and self.rows.get(row["path"], {}).get("status") == "done":
-            return
-        row |= {"seconds": f"{outcome.seconds:.2f}", "model": str(self.model.path or "")}
-        if outcome.status != "failed" and own is not None:
-            pixels = own["class_pixels"]
-            shares = (f"{count / sum(pixels):.6f}" for count in pixels)
-            row |= {"pixels": str(sum(pixels))} | dict(zip(self.shares, shares, strict=True))
-        self.rows[row["path"]] = row
-        self.write()
-
-    def write(self) -> None:
-        """Write the table whole."""
-        others = {key: None for row in self.rows.values() for key in row}
-        columns = list(dict.fromkeys((*COLUMNS, *self.shares, *others)))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows.values())
-        write_whole(self.path, text.getvalue())
