@@ -133,8 +133,8 @@ def near(points: NDArray[np.float64], others: NDArray[np.float64], tolerance_px:
 
     if not len(points) or not len(others):
         return np.zeros(len(points), np.bool_)
-    bound = np.nextafter(tolerance_px, np.inf)  # the query leaves out what is exactly there
-    distance, _ = cKDTree(others).query(points, distance_upper_bound=bound)
+    # the query leaves out what is exactly as far as its bound
+    distance, _ = cKDTree(others).query(points, distance_upper_bound=tolerance_px * 1.01 + 0.01)
     found: NDArray[np.bool_] = distance <= tolerance_px
     return found
 

@@ -43,7 +43,7 @@ def image_scores(
         Pixel size in nm.
     tolerance_px, tolerance_nm : float, optional
         How far a centreline may be off, one of the two; in nm it needs `pixel_nm`. By default
-        half the mean width of the true structure, at least 1 px: it depends on the truth only.
+        half the width of the true structure, at least 1 px: it depends on the truth only.
     thin : sequence of str, optional
         Classes that are thin structures; by default all but background, none if empty.
     filaments : sequence of (n, 2), optional

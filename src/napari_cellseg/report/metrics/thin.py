@@ -51,8 +51,8 @@ def thin_lengths(
     annotated : (y, x) bool
         Pixels that count.
     tolerance_px : float, optional
-        How far a centreline may be off; by default half the mean width of the true structure,
-        at least 1 px.
+        How far a centreline may be off; by default half the width of the true structure, at
+        least 1 px: the median distance from its skeleton to its edge.
     filaments : sequence of (n, 2), optional
         True paths (row, col); by default the pieces of the true skeleton between junctions,
         without those shorter than twice the tolerance.
@@ -78,7 +78,7 @@ def thin_lengths(
     ours, skeleton = centreline_of(predicted), centreline_of(true)
     axis = skeleton if filaments is None else centreline_along(filaments, annotated)
     if tolerance_px is None and len(axis.points):
-        tolerance_px = _half_width(true, axis)
+        tolerance_px = _half_width(skeleton, true)
     within = tolerance_px or 0.0
     if filaments is None:
         axis = axis.without_short(2 * within)
@@ -138,9 +138,13 @@ def _harmonic(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArra
     return np.where(neither, np.nan, mean)
 
 
-def _half_width(true: NDArray[np.bool_], axis: Centreline) -> float:
-    width = np.count_nonzero(true) / float(axis.length_px.sum())
-    return max(LEAST_TOLERANCE_PX, width / 2)
+def _half_width(skeleton: Centreline, true: NDArray[np.bool_]) -> float:
+    from scipy.spatial import cKDTree
+
+    if not len(skeleton.points):
+        return LEAST_TOLERANCE_PX
+    distance, _ = cKDTree(np.argwhere(edge_of(true))).query(skeleton.points)
+    return max(LEAST_TOLERANCE_PX, float(np.median(distance)) + 0.5)  # edge pixels have their width as well
 
 
 def _inside(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
