@@ -8,6 +8,17 @@ from typing import Any, Literal
 from napari_cellseg.cli.app import OK, Flag, Polarity, app
 from napari_cellseg.errors import CellsegError
 
+PIXELS = {key: key for key in ("precision", "recall", "f1", "iou")}
+RANKING = {"auroc": "auroc", "average_precision": "ap"}
+FILAMENTS = {
+    "cl_dice": "clDice",
+    "centreline_precision": "line prec.",
+    "centreline_recall": "line recall",
+    "centreline_f1": "line f1",
+    "gap_rate": "gap rate",
+    "fragments_per_filament": "fragments",
+}
+
 
 @app.command
 def evaluate(
@@ -16,9 +27,12 @@ def evaluate(
     /,
     *,
     out: Path,
-    kind: Literal["pixels"] = "pixels",
+    kind: Literal["pixels", "filaments"] = "pixels",
     polarity: Polarity | None = None,
     classes: str = "",
+    tolerance_px: float | None = None,
+    tolerance_nm: float | None = None,
+    pixel_nm: float | None = None,
     overwrite: Flag = False,
 ) -> int:
     """Score predicted labels against the truth; the table on stdout, all figures in OUT (JSON).
@@ -26,41 +40,77 @@ def evaluate(
     Parameters
     ----------
     predicted
-        A *_labels.tif, a mask, or a folder or quoted glob of them.
+        A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
+        them. Probabilities are scored where there is a *.ome.zarr.
     truth
         Mask or labels of the same image, or a folder or glob; paired by stem.
     out
         JSON file to write.
     kind
-        What is compared.
+        What is compared: pixels, or filaments (thin structures of any kind) as well.
     polarity
         Which side of a two-valued mask is the class; default: the brighter side.
     classes
         Names of the classes, separated by commas.
+    tolerance_px
+        How far a filament's centreline may be off, in pixels; default: half the width.
+    tolerance_nm
+        The same in nm.
+    pixel_nm
+        Pixel size in nm, instead of what the files say.
     overwrite
         Replace an existing OUT.
     """
     from napari_cellseg.images.micrographs import find_images
     from napari_cellseg.images.whole_files import write_whole
-    from napari_cellseg.report.evaluate import evaluate_pixels
+    from napari_cellseg.report.evaluate import evaluate_files
 
     if out.exists() and not overwrite:
         raise CellsegError(f"{out}: exists already", remedy="choose another --out or give --overwrite")
-    names = [name.strip() for name in classes.split(",") if name.strip()]
-    scores = evaluate_pixels(find_images(predicted), find_images(truth), polarity=polarity, names=names)
+    scores = evaluate_files(
+        find_images(predicted),
+        find_images(truth),
+        kind=kind,
+        polarity=polarity,
+        names=[name.strip() for name in classes.split(",") if name.strip()],
+        pixel_nm=pixel_nm,
+        tolerance_px=tolerance_px,
+        tolerance_nm=tolerance_nm,
+    )
     for line in scores.notices:
         print(line, file=sys.stderr)
     write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
-    _print_table(scores.pooled)
+    _print_scores(scores.pooled, kind)
     return OK
 
 
-def _print_table(pooled: dict[str, Any]) -> None:
-    columns = ("precision", "recall", "f1", "iou")
-    print(f"{'class':<16}" + "".join(f"{column:>11}" for column in columns))
-    for name, figures in pooled["classes"].items():
-        print(f"{name:<16}" + "".join(f"{_figure(figures[column]):>11}" for column in columns))
+def _print_scores(pooled: dict[str, Any], kind: str) -> None:
+    scored = pooled["calibration_error"] is not None
+    _print_table(pooled, PIXELS | (RANKING if scored else {}), "f1")
     print(f"{'accuracy':<16}{_figure(pooled['accuracy']):>11}")
+    if scored:
+        print(f"{'calib. error':<16}{_figure(pooled['calibration_error']):>11}")
+    if kind == "filaments":
+        _print_table(pooled, FILAMENTS, "centreline_f1")
+
+
+def _print_table(pooled: dict[str, Any], columns: dict[str, str], ranged: str) -> None:
+    """Print a row for each class that has such figures, and the interval of one of them."""
+    heads = (*columns.values(), f"95 % of {columns[ranged]}")
+    print(f"{'class':<16}" + "".join(f"{head:>{_width(head)}}" for head in heads))
+    for name, figures in pooled["classes"].items():
+        if ranged in figures:
+            limits = pooled["intervals"]["classes"][name][ranged]
+            cells = [_figure(figures[key]) for key in columns]
+            cells.append("-" if limits is None else " to ".join(map(_figure, limits)))
+            print(
+                f"{name:<16}"
+                + "".join(f"{cell:>{_width(head)}}" for cell, head in zip(cells, heads, strict=True))
+            )
+
+
+def _width(head: str) -> int:
+    return max(11, len(head) + 2, 18 if head.startswith("95 %") else 0)
 
 
 def _figure(value: float | None) -> str:

@@ -55,7 +55,9 @@ def test_calibration_by_hand():
     assert found["calibration_error"] == pytest.approx((2 * abs(0.5 - 0.8) + abs(1 - 0.6)) / 3)
 
 
-@pytest.mark.parametrize(("level", "bin_"), [(0, 0), (1, 0), (17, 0), (18, 1), (238, 13), (239, 14), (255, 14)])
+@pytest.mark.parametrize(
+    ("level", "bin_"), [(0, 0), (1, 0), (17, 0), (18, 1), (238, 13), (239, 14), (255, 14)]
+)
 def test_bins_hold_17_levels_each(level, bin_):
     counts = probability_counts(np.full((2, 1, 1), level, np.uint8), np.array([[1]]), CELL)
     assert np.flatnonzero(counts["calibration",][0]).tolist() == [bin_]
@@ -100,7 +102,9 @@ def test_block_size_and_kind_of_array_do_not_matter(probabilities, size):
 def test_floats_are_rounded_to_the_levels_on_the_disk(levels):
     truth = np.arange(20).reshape(4, 5) % 3
     as_float = probability_counts(levels / np.float32(255), truth, CELL)
-    assert all((as_float[place] == table).all() for place, table in probability_counts(levels, truth, CELL).items())
+    assert all(
+        (as_float[place] == table).all() for place, table in probability_counts(levels, truth, CELL).items()
+    )
 
 
 def test_what_does_not_fit():
