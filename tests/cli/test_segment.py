@@ -6,20 +6,6 @@ import tifffile
 import zarr
 
 from napari_cellseg.cli import main
-from napari_cellseg.images.annotation import Classes
-from napari_cellseg.nets.model import ModelSpec, new_model, save_model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two models and an image of 80 x 96 px."""
-    folder = tmp_path_factory.mktemp("segment")
-    options = {"depth": 3, "width": 4}
-    spec = ModelSpec("unet", "resnet18", Classes.of("bar"), stride=8, halo_px=16, options=options)
-    for name in ("one", "two"):
-        save_model(folder / f"{name}.safetensors", spec, new_model(spec).net)
-    tifffile.imwrite(folder / "a.tif", np.random.default_rng(0).normal(0, 1, (80, 96)).astype(np.float32))
-    return folder
 
 
 def segmented(folder, out, *more: str) -> int:

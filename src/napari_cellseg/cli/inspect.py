@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from napari_cellseg.cli.app import OK, SOME_FAILED, Json, app
 from napari_cellseg.errors import CellsegError
 
-Kind = Literal["architectures", "encoders", "losses", "presets", "readers", "backends"]
+Kind = Literal["architectures", "encoders", "losses", "presets", "readers", "backends", "steps", "explainers"]
 
 
 @app.command
@@ -59,6 +59,8 @@ REGISTRIES: dict[str, tuple[str, str]] = {
     "presets": ("napari_cellseg.nets.presets", "PRESETS"),
     "readers": ("napari_cellseg.images.micrographs", "READERS"),
     "backends": ("napari_cellseg.nets.backends", "BACKENDS"),
+    "steps": ("napari_cellseg.predict.postprocess", "STEPS"),
+    "explainers": ("napari_cellseg.predict.explain", "EXPLAINERS"),
 }
 
 
@@ -83,7 +85,8 @@ def list_(kind: Kind, /, *, json_: Json = False) -> int:
         entries.append(facts | ({"missing": missing} if missing else {}))
     if json_:
         print(json.dumps(entries, indent=2))
+    width = max(14, *(len(facts["name"]) for facts in entries))
     for facts in [] if json_ else entries:
         missing = f" (cannot be used here: {facts['missing']})" if "missing" in facts else ""
-        print(f"{facts['name']:<14} {facts['description']}{missing}")
+        print(f"{facts['name']:<{width}} {facts['description']}{missing}")
     return OK
