@@ -43,6 +43,13 @@ def test_threshold_is_chosen_on_validation(make_run):
     assert read_spec(run / "best.safetensors").threshold == finished.threshold
 
 
+def test_strokes_choose_no_threshold(make_run):
+    image, labels = squares(0)
+    labels[:, 40:60] = 0
+    finished = list(train(make_run(images={"a": (image, labels)})))[-1]
+    assert finished.threshold is None
+
+
 def test_three_classes_have_no_threshold(make_run):
     images = {name: squares(k, classes=2) for k, name in enumerate("ab")}
     finished = list(train(make_run(images=images, classes=("square", "hole"))))[-1]

@@ -2,8 +2,9 @@
 
 torch stays out of the viewer's process. Its import would hold up the window, and where
 OpenGL is drawn in software it can end it: Mesa and triton each bring an LLVM, and the second
-one to be loaded crashes. The folder holds `request.json`; `probabilities.npy` and `labels.npy`
-are made in it, and every block that is written there is told in a line. Imports no napari.
+one to be loaded crashes. The folder holds `request.json`; `probabilities.npy`, `labels.npy` and,
+if asked for, `uncertainty.npy` are made in it, and every block that is written there is told in
+a line. Imports no napari.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Request:
         An image file, or `image.npy` in the folder of the request.
     name : str
     pixel_nm : float or None
-    model : str
-        The model file.
+    models : list of str
+        The model file, or several of which the mean counts.
     center : (row, col)
         Middle of what the user sees, in pixels of the image; blocks near it come first.
     settings : dict
@@ -45,7 +46,7 @@ class Request:
     image: str
     name: str
     pixel_nm: float | None
-    model: str
+    models: list[str]
     center: tuple[float, float]
     settings: dict[str, object]
 
@@ -58,6 +59,7 @@ class Loaded:
     classes: dict[str, list[str]]
     shape: tuple[int, int]
     blocks: int
+    uncertainty: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
     from napari_cellseg.images.micrographs import Image, read_image
     from napari_cellseg.nets.backends import pick_device
     from napari_cellseg.nets.model import load_model
-    from napari_cellseg.predict.segment import blocks_by_distance, compute_blocks, labels_from, segment
+    from napari_cellseg.predict.plan import ensemble, label_threshold, plan_grid
+    from napari_cellseg.predict.segment import blocks_by_distance, compute_blocks, labels_from, segment_grid
 
     request = read_request(folder)
     if request.image.endswith("image.npy"):
@@ -129,17 +132,27 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
     settings = SegmentSettings.checked(dict(request.settings))
     if settings.block_px is None:
         settings = settings.model_copy(update={"block_px": BLOCK_PX})
-    model = load_model(request.model)
-    lazy = segment(image, model, settings=settings)
-    order = blocks_by_distance(lazy, request.center)
-    new = np.lib.format.open_memmap
-    probabilities = new(folder / "probabilities.npy", mode="w+", dtype=np.uint8, shape=lazy.shape)
-    labels = new(folder / "labels.npy", mode="w+", dtype=np.uint8, shape=image.shape)
-    yield Loaded(pick_device(settings.device), model.spec.classes.to_json(), image.shape, len(order))
+    models = ensemble([load_model(path) for path in request.models])
+    grid, threshold = plan_grid(image, models, settings=settings), label_threshold(models, settings)
+    lazy = segment_grid(image, models, grid, settings=settings)
+    order, spec = blocks_by_distance(lazy, request.center), models[0].spec
+
+    def plane(name: str, *shape: int) -> np.ndarray:
+        return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+    probabilities = plane("probabilities", spec.outputs, *image.shape)
+    labels, doubt = plane("labels", *image.shape), None
+    if len(lazy) > spec.outputs:
+        doubt = plane("uncertainty", *image.shape)
+    device = pick_device(settings.device)
+    yield Loaded(device, spec.classes.to_json(), image.shape, len(order), doubt is not None)
     started = time.monotonic()
     for done, (rows, cols, block) in enumerate(compute_blocks(lazy, order), start=1):
-        probabilities[:, rows, cols] = np.rint(block * 255)
-        labels[rows, cols] = labels_from(block, threshold=settings.threshold)
+        found = block[: spec.outputs]
+        probabilities[:, rows, cols] = np.rint(found * 255)
+        labels[rows, cols] = labels_from(found, threshold=threshold)
+        if doubt is not None:
+            doubt[rows, cols] = np.rint(block[-1] * 255)
         pace = (time.monotonic() - started) / done
         ends = (rows.start, rows.stop), (cols.start, cols.stop)
         yield BlockDone(*ends, done, len(order), pace * (len(order) - done), pace * len(order))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_cellseg.gui.job import StepsWorker
 
-BASIC = ("preset", "minutes", "epochs", "pixel_nm", "encoder", "device")
+BASIC = ("preset", "minutes", "epochs", "pixel_nm", "architecture", "device")
 ROW_LABELS = {"pixel_nm": "pixel size (nm)", "minutes": "time limit (minutes)"}
 LOOK_MS = 600  # after the annotations on the disk changed
 

@@ -35,7 +35,9 @@ from napari_cellseg.train.records import Epoch, Finished, Started, Step
 
 PARTS = ("micrographs", "unseen", "demo.cellseg", "result", "report.html")
 CLASSES = Classes.of("filament")
-TRAINING = {"split": "window"}  # two images are too few to hold one out
+TRAINING = {"split": "window", "steps": 80}  # two images are too few to hold one out
+# One session at the microscope: the dose hardly changes, the defocus does.
+SESSION = SimulateSettings(lumps=(2, 4), dose=(35.0, 45.0), defocus_um=(1.5, 3.0))
 
 
 class DemoSettings(Settings):
@@ -43,7 +45,7 @@ class DemoSettings(Settings):
 
     seed: int = Field(1, ge=0, description="Seed of the micrographs, the strokes and the training.")
     micrographs: SimulateSettings = Field(
-        SimulateSettings(lumps=(2, 4)), description="How micrographs are simulated."
+        SESSION, description="How micrographs are simulated."
     )
     training: TrainSettings = Field(
         settings_from("filament-fast", TRAINING), description="How the network is trained."

@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.annotation import check_trainable, leave_out
+from napari_cellseg.images.annotation import NOT_ANNOTATED, check_trainable, leave_out
 from napari_cellseg.images.quick_hash import quick_hash
 from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.backends import pick_device, pick_precision
@@ -337,7 +337,9 @@ class _Training:
         """Measure halo and threshold of the best network and write it with where it comes from."""
         assert self.best is not None
         self.net.module.load_state_dict(self.best.weights)
-        threshold = self.validation.threshold(self.net) if self.spec.outputs == 2 else None
+        # Strokes do not hold the classes in the shares that whole images do: they say nothing on this.
+        whole = not any(annotation.counts()[NOT_ANNOTATED] for annotation in self.annotations)
+        threshold = self.validation.threshold(self.net) if whole and self.spec.outputs == 2 else None
         model = new_model(self.spec)
         model.net.load_state_dict(self.best.weights)
         progress, settings = self.progress, self.settings
