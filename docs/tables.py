@@ -7,6 +7,7 @@ from importlib import import_module
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -44,8 +45,14 @@ class Settings(MarkdownTable):
         fields = getattr(import_module(module), name).model_fields.items()
         return [
             ("setting", "default", "what it does"),
-            *((f"`{key}`", f"`{field.default!r}`", field.description or "") for key, field in fields),
+            *((f"`{key}`", default(field), field.description or "") for key, field in fields),
         ]
+
+
+def default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    return "its own" if field.default_factory else f"`{field.default!r}`"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -23,7 +23,7 @@ def demo(out: Path, *, view: Flag = False, seed: int = 1, overwrite: Flag = Fals
         Replace an earlier demo in OUT.
     """
     if view:
-        _check_napari()
+        check_napari()
     from napari_cellseg.report.demo import DemoSettings, DemoStep, run_demo
     from napari_cellseg.report.progress import Progress, duration
 
@@ -39,7 +39,8 @@ def demo(out: Path, *, view: Flag = False, seed: int = 1, overwrite: Flag = Fals
     return _view(out) if view else OK
 
 
-def _check_napari() -> None:
+def check_napari() -> None:
+    """Refuse to go on where napari is not installed."""
     from importlib.util import find_spec
 
     if find_spec("napari") is None:

@@ -16,6 +16,7 @@ Reader = Callable[[str | Sequence[str]], "list[LayerData]"]
 
 SUFFIXES = (".mrc", ".mrcs", ".map", ".tif", ".tiff")
 FOLDERS = (".ome.zarr", ".cellseg")
+STUDY_FILE = "study.json"
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -29,12 +30,17 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     True
     """
     paths = [path] if isinstance(path, str) else list(path)
-    known = all(str(p).lower().endswith((*SUFFIXES, *FOLDERS)) for p in paths)
+    known = all(str(p).lower().endswith((*SUFFIXES, *FOLDERS)) or is_study(Path(p)) for p in paths)
     return read_layers if paths and known else None
 
 
+def is_study(path: Path) -> bool:
+    """Tell whether a path is the folder of a study, or the ``study.json`` in it."""
+    return path.name == STUDY_FILE or (path / STUDY_FILE).is_file()
+
+
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Return the layers of image files, of OME-Zarr folders that this plugin wrote, of a project.
+    """Return the layers of image files, of results, projects and studies of this plugin.
 
     Raises
     ------
@@ -46,6 +52,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         file = Path(one)
         if file.name.lower().endswith(".cellseg"):
             layers += _project_layers(file)
+        elif is_study(file):
+            layers += _study_layers(file)
         elif file.name.lower().endswith(".ome.zarr") and (file / "labels" / "segmentation").exists():
             layers += _result_layers(file)
         else:
@@ -73,6 +81,15 @@ def _project_layers(path: Path) -> list[LayerData]:
             image = replace(read_image(record.path, pixel_nm=record.pixel_nm), name=record.name)
             return [image_layer(image, link=Link("image", record.name, project.path, record.path))]
     raise CellsegError(f"{path.name} has no images yet", remedy="open it in the Annotate dock and add files")
+
+
+def _study_layers(path: Path) -> list[LayerData]:
+    """Return the first tested image of a study with what the systems made of it."""
+    from napari_cellseg.gui.study_layers import study_layers
+    from napari_cellseg.report.study.results import StudyReport
+
+    report = StudyReport.read(path.parent if path.name == STUDY_FILE else path)
+    return study_layers(report, report.test_images[0])
 
 
 def _result_layers(path: Path) -> list[LayerData]:

@@ -45,7 +45,7 @@ def shrink(plane: NDArray[np.generic], side_px: int) -> NDArray[np.float32]:
     return small
 
 
-def _stretched(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def stretched(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the plane in 0..1, the darkest and brightest 0.5 % cut off."""
     low, high = np.percentile(plane, (0.5, 99.5))
     if high <= low:
@@ -65,7 +65,7 @@ def _encoded(rgb: NDArray[np.float32], kind: str) -> bytes:
 
 def draw_image(plane: NDArray[np.generic], *, side_px: int = 900) -> bytes:
     """Return a JPEG of the plane (y, x) in greys, stretched between its 0.5 and 99.5 percentiles."""
-    grey = _stretched(shrink(plane, side_px))
+    grey = stretched(shrink(plane, side_px))
     return _encoded(np.repeat(grey[..., None], 3, axis=2), "JPEG")
 
 
@@ -124,7 +124,7 @@ def draw_differences(
 def _painted(
     plane: NDArray[np.generic], parts: Sequence[tuple[NDArray[np.bool_], str]], opacity: float, side_px: int
 ) -> bytes:
-    rgb = np.repeat(_stretched(shrink(plane, side_px))[..., None], 3, axis=2)
+    rgb = np.repeat(stretched(shrink(plane, side_px))[..., None], 3, axis=2)
     for chosen, color in parts:
         share = opacity * shrink(chosen, side_px)[..., None]
         rgb = rgb * (1 - share) + np.array(_rgba(color)[:3], np.float32) * share

@@ -50,13 +50,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a page: paragraphs, pictures, tables, then commands to copy."""
+    """A titled part of a page: paragraphs, pictures, tables, then commands to copy.
+
+    With `wide`, each picture takes the width of the page.
+    """
 
     title: str
     text: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
     commands: tuple[str, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
