@@ -26,9 +26,9 @@ def test_what_is_given_wins_over_the_preset_and_that_over_the_default():
     plain, preset = settings_from("default"), settings_from("filament-best")
     given = settings_from("filament-best", {"noise": 0.0, "pixel_nm": None})
     assert (plain.noise, preset.noise, given.noise) == (TrainSettings().noise, 0.3, 0.0)
-    assert (preset.pixel_nm, given.pixel_nm) == (0.6, None)
+    assert (preset.pixel_nm, given.pixel_nm) == (0.8, None)
     assert given.rotation_degrees == preset.rotation_degrees != plain.rotation_degrees
-    assert preset.learning_rate == plain.learning_rate
+    assert preset.weight_decay == plain.weight_decay
 
 
 def test_default_preset_changes_nothing():

@@ -190,7 +190,7 @@ def settings_from(preset: str, given: dict[str, Any] | None = None) -> TrainSett
     Examples
     --------
     >>> settings_from("filament-best", {"noise": 0.0}).pixel_nm
-    0.6
+    0.8
     """
     if preset not in PRESETS:
         near = get_close_matches(preset, PRESETS, 4, 0.5) or list(PRESETS)
