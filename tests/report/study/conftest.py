@@ -17,7 +17,8 @@ classes: cell
 polarity: bright
 thin: []
 split: {holdout: 0.4, seed: 42}
-settings: {epochs: 2, steps: 40, batch: 4, window_px: 32, depth: 3, width: 4, pretrained: false, device: cpu}
+settings: {architecture: unet-light, epochs: 2, steps: 40, batch: 4, window_px: 32, depth: 3, width: 4,
+  pretrained: false, device: cpu}
 segmenting: {device: cpu}
 systems:
   - default

@@ -23,21 +23,24 @@ SYSTEM = "  - default\n"
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ((SYSTEM, "  - defualt\n"), "line 11, column 5: system 'defualt': unknown preset 'defualt'.*default"),
-        ((SYSTEM, "  - {name: a, settings: {encoder: resnt18}}\n"), "unknown encoder 'resnt18'.*resnet18"),
+        ((SYSTEM, "  - defualt\n"), "line 12, column 5: system 'defualt': unknown preset 'defualt'.*default"),
+        (
+            (SYSTEM, "  - {name: a, settings: {architecture: unet, encoder: resnt18}}\n"),
+            "unknown encoder 'resnt18'.*resnet18",
+        ),
         ((SYSTEM, "  - {name: a, settings: {architecture: unett}}\n"), "unknown architecture.*unet"),
         ((SYSTEM, "  - {name: a, settings: {loss: dise}}\n"), "unknown loss 'dise'"),
         (
             (SYSTEM, "  - {name: a, settings: {epoch: 2}}\n"),
-            "line 11, column 26: unknown setting 'epoch'.*'epochs'",
+            "line 12, column 26: unknown setting 'epoch'.*'epochs'",
         ),
         (
             (SYSTEM, "  - {name: a, settings: {epochs: 0}}\n"),
-            "line 11, column 5: system 'a': setting epochs = 0",
+            "line 12, column 5: system 'a': setting epochs = 0",
         ),
         ((SYSTEM, "  - {name: a, settings: {seed: 3}}\n"), "setting 'seed' in the settings .*`seeds`"),
         ((SYSTEM, "  - {name: a, settings: {left_out: x}}\n"), "setting 'left_out'"),
-        ((SYSTEM, "  - {name: a, settings: {window_px: 36}}\n"), "system 'a': window_px = 36.*multiple of 8"),
+        ((SYSTEM, "  - {name: a, settings: {window_px: 34}}\n"), "system 'a': window_px = 34.*multiple of 4"),
         ((SYSTEM, "  - {name: a, settings: {shrink: 2, prepare: resize}}\n"), "system 'a': .*beside"),
         ((SYSTEM, "  - {name: a, settings: {minutes: 1}}\nminutes: 2\n"), "setting 'minutes' .*`minutes`"),
         ((SYSTEM, "  - {name: report}\n"), "a system called 'report'"),

@@ -26,49 +26,47 @@ SYSTEMS = "  - {name: again, preset: default}\n  - {name: broken, preset: defaul
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A study closed in its first training, then resumed with two more systems.
+    """A study closed in its first training, closed again when that was over, then taken to its end.
 
-    ``again`` finds a training that an earlier, killed call had finished (that of ``default``), so
-    it must come out the same; ``broken`` finds a damaged file.
+    ``again`` is found finished, with what came of ``default``; ``broken`` finds a damaged file.
     """
     folder = write_fields(tmp_path_factory.mktemp("study") / "fields")
-    out = folder.parent / "out"
-    with closing(run_study(folder / "STUDY.yaml", out)) as steps:
-        for record in steps:
-            if isinstance(record, StudyStep) and "loss" in record.text:
-                break
-    interrupted = {path.name for path in (out / "default/seed-42").iterdir()}
-    left_running = (out / "running.json").exists()
-    before = list(run_study(folder / "STUDY.yaml", out, resume=True))
     with (folder / "STUDY.yaml").open("a") as file:
         file.write(SYSTEMS)
-    with closing(run_study(folder / "STUDY.yaml", out, resume=True)) as steps:
-        next(steps)  # the plan is left there
-    for part in ("run", "model.safetensors", "training.json"):
-        source, target = out / "default/seed-42" / part, out / "again/seed-42" / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    out = folder.parent / "out"
+    _close_at(run_study(folder / "STUDY.yaml", out), "loss")
+    interrupted = {path.name for path in (*out.iterdir(), *(out / "default/seed-42").iterdir())}
+    _close_at(run_study(folder / "STUDY.yaml", out, resume=True), "segmenting")
+    trained = (out / "default/seed-42/model.safetensors").stat().st_mtime_ns
     (out / "broken/seed-42").mkdir(parents=True)
     (out / "broken/seed-42/training.json").write_text("{")
-    kept = (out / "default/seed-42/outcome.json").stat().st_mtime_ns
-    records = list(run_study(folder / "STUDY.yaml", out, resume=True))
+    records = []
+    for record in run_study(folder / "STUDY.yaml", out, resume=True):
+        records.append(record)
+        if isinstance(record, TrialDone) and record.system == "default":
+            shutil.copytree(out / "default", out / "again")
+            outcome = out / "again/seed-42/outcome.json"
+            outcome.write_text(outcome.read_text().replace('"system": "default"', '"system": "again"'))
     return SimpleNamespace(
         folder=folder,
         out=out,
         interrupted=interrupted,
-        left_running=left_running,
-        before=before,
+        trained=trained,
         records=records,
-        kept=kept,
         report=records[-1].report,
     )
 
 
+def _close_at(steps, text):
+    with closing(steps):
+        for record in steps:
+            if isinstance(record, StudyStep) and text in record.text:
+                return
+
+
 def test_an_interrupted_study_leaves_a_training_to_go_on_with(made):
-    assert "run" in made.interrupted
-    assert "outcome.json" not in made.interrupted
-    assert "child.json" not in made.interrupted
-    assert not made.left_running
+    assert {"plan.json", "run"} <= made.interrupted
+    assert not {"outcome.json", "child.json", "running.json"} & made.interrupted
     events = (made.out / "default/seed-42/run/events.jsonl").read_text()
     assert '"reason": "cancelled"' in events
     assert '"reason": "done"' in events
@@ -76,17 +74,17 @@ def test_an_interrupted_study_leaves_a_training_to_go_on_with(made):
 
 def test_what_is_finished_is_not_done_again(made):
     done = {one.system: one.status for one in made.records if isinstance(one, TrialDone)}
-    assert done == {"default": "skipped", "again": "done", "broken": "failed"}
-    assert (made.out / "default/seed-42/outcome.json").stat().st_mtime_ns == made.kept
+    assert done == {"default": "done", "again": "skipped", "broken": "failed"}
+    assert not any("training" in one.text for one in made.records if isinstance(one, StudyStep))
+    assert (made.out / "default/seed-42/model.safetensors").stat().st_mtime_ns == made.trained
 
 
 def test_the_records_tell_a_course(made):
-    for records in (made.before, made.records):
-        assert isinstance(records[0], StudyStarted)
-        assert isinstance(records[-1], StudyDone)
-        shares = [one.share for one in records if isinstance(one, StudyStep)]
-        assert min(np.diff(shares)) > -1e-9
-        assert shares[-1] == 1
+    assert made.records[0] == StudyStarted(3, 1, ())
+    assert isinstance(made.records[-1], StudyDone)
+    shares = [one.share for one in made.records if isinstance(one, StudyStep)]
+    assert min(np.diff(shares)) > -1e-9
+    assert shares[-1] == 1
 
 
 def test_what_was_trained_twice_alike_cannot_be_told_apart(made):
@@ -167,6 +165,9 @@ def test_a_folder_with_a_study_is_kept_unless_told_otherwise(made):
         study.write_text(text.replace("seed: 42", "seed: 1"))
         with pytest.raises(CellsegError, match="the study there has other trials"):
             next(run_study(study, made.out, resume=True))
+        study.write_text(text + "  - {name: more, preset: default}\n")
+        with closing(run_study(study, made.out, resume=True)) as steps:
+            assert next(steps).systems == 4
     finally:
         study.write_text(text)
     assert (made.out / "report.html").read_bytes() == before
