@@ -242,10 +242,8 @@ def _why_not(pair: _Pair, classes: Classes) -> str:
     result = pair.prediction.result
     if result is None:
         return f"{pair.prediction.labels.name} has none"
-    shape, wanted = (
-        zarr.open_array(result / "probabilities/0", mode="r").shape,
-        (len(classes) - 1, *pair.shape),
-    )
+    shape = zarr.open_array(result / "probabilities/0", mode="r").shape
+    wanted = (len(classes) - 1, *pair.shape)
     return "" if shape == wanted else f"those in {result.name} have the shape {shape}, not {wanted}"
 
 

@@ -18,6 +18,7 @@ from napari_cellseg.report.metrics.probabilities import Counts
 
 LEVEL = 0.95
 FEWEST = 6  # a bootstrap of n values stays within them: it covers at most 1 - 2 / 2^n, 94 % for 5
+ROUNDING = 1e-9  # equal figures of different counts may differ by as much
 
 Statistic = Callable[[NDArray[np.float64]], Values]  # from how often each image counts, (r, n)
 
@@ -133,7 +134,7 @@ def compare_scores(
 
 
 def _better(place: Place, interval: list[float] | None) -> str | None:
-    if interval is None or interval[0] <= 0 <= interval[1]:
+    if interval is None or interval[0] <= ROUNDING and interval[1] >= -ROUNDING:
         return None
     return "first" if (interval[0] > 0) == FIGURES[place[-1]].higher_is_better else "second"
 

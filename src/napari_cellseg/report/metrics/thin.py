@@ -83,10 +83,8 @@ def thin_lengths(
     if filaments is None:
         axis = axis.without_short(2 * within)
     matched = near(axis.points, ours.points, within)
-    # what lies outside of the mask is nearest to its edge
-    reached = near(axis.points, np.argwhere(edge_of(predicted)).astype(np.float64), within) | _inside(
-        axis.points, predicted
-    )
+    edge = np.argwhere(edge_of(predicted)).astype(np.float64)  # nearest to what lies outside of the mask
+    reached = _inside(axis.points, predicted) | near(axis.points, edge, within)
     right = near(ours.points, axis.points, within)
     found = _found(axis, reached)
     lengths = {
