@@ -155,7 +155,11 @@ class SegmentSettings(Settings):
         None,
         gt=0,
         lt=1,
-        description="Two-class models: probability from which a pixel is the class; empty = as chosen in training, else 0.5.",
+        description="Two-class models: probability from which a pixel is the class; empty = 0.5.",
+    )
+    validated_threshold: bool = Field(
+        False,
+        description="Two-class models: use the probability that did best on what was held out in training.",
     )
     views: Annotated[Literal[1, 4, 8], BeforeValidator(int)] = Field(
         1,

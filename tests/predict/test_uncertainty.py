@@ -140,9 +140,10 @@ def test_models_that_find_different_things_are_no_ensemble(local_model):
 
 
 def test_the_threshold_set_wins_over_the_one_found_in_training(local_model):
-    found = local_model(threshold=0.3)
-    assert label_threshold(local_model(), SegmentSettings()) is None
-    assert label_threshold(found, SegmentSettings()) == 0.3
-    assert label_threshold(found, SegmentSettings(threshold=0.7)) == 0.7
-    assert label_threshold([found, local_model(threshold=0.5)], SegmentSettings()) == pytest.approx(0.4)
-    assert label_threshold([found, local_model()], SegmentSettings()) is None
+    found, validated = local_model(threshold=0.3), SegmentSettings(validated_threshold=True)
+    assert label_threshold(found, SegmentSettings()) is None
+    assert label_threshold(found, validated) == 0.3
+    assert label_threshold(found, SegmentSettings(threshold=0.7, validated_threshold=True)) == 0.7
+    assert label_threshold([found, local_model(threshold=0.5)], validated) == pytest.approx(0.4)
+    with pytest.raises(CellsegError, match="without a threshold from validation"):
+        label_threshold([found, local_model()], validated)

@@ -152,7 +152,17 @@ OURS: dict[str, Preset] = {
     ),
     "vessels": Preset(
         "thin branching structures in images without a pixel size, at half resolution",
-        LIGHT | {"shrink": 2.0, "steps": 100, "epochs": 40, "rotation_degrees": 180.0, "scale": 0.15},
+        LIGHT
+        | {
+            "width": 24,
+            "shrink": 2.0,
+            "steps": 100,
+            "epochs": 40,
+            "loss": "ce",
+            "rotation_degrees": 180.0,
+            "scale": 0.25,
+            "intensity": 0.4,
+        },
     ),
     "membrane": Preset(
         "membranes in electron microscopy at 4 to 8 nm a pixel",

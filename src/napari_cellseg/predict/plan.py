@@ -63,6 +63,9 @@ def plan_grid(image: Image, model: Models, *, settings: SegmentSettings = DEFAUL
             "use --views 4, more models, or --uncertainty entropy",
         )
     grids = [_plan_one(image, one, settings) for one in models]
+    for one, grid in zip(models, grids, strict=True):
+        if one.spec.input_px is not None:  # it has to see all of the image at once
+            return grid
     return min(grids, key=lambda grid: grid.block[0] * grid.block[1])
 
 
@@ -97,14 +100,15 @@ def grid_of(image: Image, model: Model, settings: SegmentSettings, block: tuple[
 
 
 def label_threshold(model: Models, settings: SegmentSettings) -> float | None:
-    """Return the probability from which a pixel is the class: as set, else as found in training.
+    """Return the probability from which a pixel is the class: as set, or as validation chose it.
 
-    None where neither says: the likeliest class wins. Of several models the mean counts.
+    None where the settings ask for neither: the likeliest class wins. Of several models
+    the mean counts.
 
     Raises
     ------
     CellsegError
-        If one is set and the model knows more than two classes.
+        If one is set and the model knows more than two classes, or a model has none from validation.
     """
     models = ensemble(model)
     if settings.threshold is not None and models[0].spec.outputs != 2:
@@ -113,10 +117,16 @@ def label_threshold(model: Models, settings: SegmentSettings) -> float | None:
             "one for two classes only",
             "leave it out",
         )
-    if settings.threshold is not None:
+    if settings.threshold is not None or not settings.validated_threshold:
         return settings.threshold
     found = [one.spec.threshold for one in models if one.spec.threshold is not None]
-    return sum(found) / len(found) if len(found) == len(models) else None
+    if len(found) < len(models):
+        raise CellsegError(
+            "a model without a threshold from validation",
+            "one of two classes that was trained on whole masks",
+            "leave --validated-threshold out, or give a --threshold",
+        )
+    return sum(found) / len(found)
 
 
 def _check_channels(image: Image, spec: ModelSpec) -> None:
