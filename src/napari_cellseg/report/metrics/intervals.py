@@ -134,7 +134,7 @@ def compare_scores(
 
 
 def _better(place: Place, interval: list[float] | None) -> str | None:
-    if interval is None or interval[0] <= ROUNDING and interval[1] >= -ROUNDING:
+    if interval is None or (interval[0] <= ROUNDING and interval[1] >= -ROUNDING):
         return None
     return "first" if (interval[0] > 0) == FIGURES[place[-1]].higher_is_better else "second"
 
