@@ -12,7 +12,7 @@ import tifffile
 import napari_cellseg
 
 VIEWER = {"napari", "qtpy", "magicgui", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
-HEAVY = {"torch", "torchvision", "segmentation_models_pytorch", "lightning_fabric", "timm"}
+HEAVY = {"torch", "torchvision", "segmentation_models_pytorch", "lightning_fabric", "timm", "captum"}
 CHEAP = ("cli", "errors", "settings", "formats", "images", "nets", "predict", "report")
 
 

@@ -1,5 +1,8 @@
-"""A project with two small images, on disk, and viewers to open it in."""
+"""A project with two small images, on disk, and a model for them."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +35,33 @@ def project(tmp_path: Path, images: list[Path]) -> Project:
     for path in images:
         made.add_image(path)
     return made
+
+
+# torch stays out of this process, as it does out of the viewer's: see gui.block_process
+MAKE_MODEL = """
+import sys
+from napari_cellseg.images.annotation import Classes
+from napari_cellseg.nets.model import ModelSpec, new_model, save_model
+
+provenance = {"images": ["bar_1"], "validation_dice": 0.9}
+options = {"depth": 3, "width": 4}
+spec = ModelSpec(
+    "unet", "resnet18", Classes.of("bar", "edge"), stride=8, halo_px=16, options=options,
+    provenance=provenance,
+)
+save_model(sys.argv[1], spec, new_model(spec).net)
+"""
+
+
+@pytest.fixture(scope="session")
+def made_model(tmp_path_factory):
+    """A tiny network with random weights."""
+    path = tmp_path_factory.mktemp("model") / "bars.safetensors"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", MAKE_MODEL, str(path)], check=True)
+    return path
+
+
+@pytest.fixture
+def model_file(project, made_model):
+    """The network, in the project."""
+    return Path(shutil.copy(made_model, project.path / "models"))

@@ -1,47 +1,16 @@
 import json
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_cellseg.gui.block_process import BlockDone
+from napari_cellseg.gui.layers import is_changed
 from napari_cellseg.gui.opening import open_image
 from napari_cellseg.gui.result_layers import ResultLayers
-from napari_cellseg.gui.segment import SegmentDock, describe
+from napari_cellseg.gui.segment import SegmentDock
 from napari_cellseg.images.annotation import Classes
-from napari_cellseg.nets.model import read_spec
-
-# torch stays out of this process, as it does out of the viewer's: see gui.block_process
-MAKE_MODEL = """
-import sys
-from napari_cellseg.images.annotation import Classes
-from napari_cellseg.nets.model import ModelSpec, new_model, save_model
-
-provenance = {"images": ["bar_1"], "validation_dice": 0.9}
-options = {"depth": 3, "width": 4}
-spec = ModelSpec(
-    "unet", "resnet18", Classes.of("bar", "edge"), stride=8, halo_px=16, options=options,
-    provenance=provenance,
-)
-save_model(sys.argv[1], spec, new_model(spec).net)
-"""
-
-
-@pytest.fixture(scope="session")
-def made_model(tmp_path_factory):
-    """A tiny network with random weights."""
-    path = tmp_path_factory.mktemp("model") / "bars.safetensors"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", MAKE_MODEL, str(path)], check=True)
-    return path
-
-
-@pytest.fixture
-def model_file(project, made_model):
-    """The network, in the project."""
-    return Path(shutil.copy(made_model, project.path / "models"))
 
 
 @pytest.fixture
@@ -56,43 +25,21 @@ def finished(dock):
     return lambda: dock.job is None
 
 
-def test_without_a_model_it_says_so(dock):
-    assert "no model yet" in dock.about.text()
-    assert not dock.start_button.isEnabled()
-
-
-def test_a_foreign_file_is_refused_in_a_line(dock, tmp_path):
-    (tmp_path / "x.safetensors").write_bytes(b"nothing")
-    dock.choose_model(tmp_path / "x.safetensors")
-    assert "x.safetensors" in dock.about.text()
-
-
-def test_a_new_model_is_chosen_by_itself(qtbot, dock, project, model_file):
-    dock.set_project(project)
-    assert dock.models.currentText() == "bars"
-    other = model_file.with_name("newer.safetensors")
-    other.write_bytes(model_file.read_bytes())
-    qtbot.waitUntil(lambda: dock.models.currentText() == "newer", timeout=60_000)
-
-
-def test_a_model_is_described(model_file):
-    text = describe(read_spec(model_file))
-    for part in ("finds bar, edge", "own pixel size", "trained on 1 image: bar_1", "score 0.900"):
-        assert part in text
-
-
 def test_the_next_image_is_opened_and_segmented(qtbot, dock, project, model_file, monkeypatch):
     viewer, order, fill = dock.viewer, [], ResultLayers.fill
     monkeypatch.setattr(ResultLayers, "fill", lambda self, block: (order.append(block), fill(self, block)))
     open_image(viewer, project, "bar_1")
     assert dock.project.path == project.path
     dock.form.rows["block_px"].value = "32"
+    dock.form.rows["views"].value = 4
+    dock.form.rows["uncertainty"].value = "spread"
     dock.segment_next()
     qtbot.waitUntil(finished(dock), timeout=280_000)
     assert "Done" in dock.message.text()
     names = [
         "bar_2",
         *(f"bar_2 probabilities ({x})" for x in ("bar", "edge")),
+        "bar_2 uncertainty",
         "bar_2 labels",
         "bar_2 annotation",
     ]
@@ -100,6 +47,9 @@ def test_the_next_image_is_opened_and_segmented(qtbot, dock, project, model_file
     labels, source = viewer.layers["bar_2 labels"], viewer.layers["bar_2"]
     assert labels.data.dtype == np.uint8
     assert labels.data.min() >= 1
+    assert viewer.layers["bar_2 uncertainty"].data.any()
+    assert dock.refining.labels == labels
+    assert dock.images.count() == 1  # what we made is no image to segment
     np.testing.assert_array_equal(labels.scale, source.scale)
     assert labels.units == source.units
     assert not labels.locked
@@ -112,7 +62,7 @@ def test_layers_fill_in_and_are_locked_meanwhile(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     source = viewer.add_image(np.zeros((8, 8)), name="a")
     viewer.add_labels(np.ones((8, 8), np.uint8), name="a labels")
-    results = ResultLayers(viewer, source, Classes.of("x"), (8, 8))
+    results = ResultLayers(viewer, source, Classes.of("x"), (8, 8), uncertainty=True)
     assert all(layer.locked for layer in results.all)
     assert results.labels.name != "a labels"
     part = np.s_[0:4, 2:8]
@@ -121,16 +71,25 @@ def test_layers_fill_in_and_are_locked_meanwhile(make_napari_viewer_proxy):
     from napari_cellseg.gui.predict import Block
 
     viewer.layers.remove(results.probabilities[0])
-    results.fill(Block(*part, probabilities, np.full((4, 6), 2, np.uint8), told))
+    results.fill(Block(*part, probabilities, np.full((4, 6), 2, np.uint8), np.full((4, 6), 9), told))
     assert np.count_nonzero(results.labels.data == 2) == 24
+    assert np.count_nonzero(results.uncertainty.data == 9) == 24
     results.finish()
     assert not results.labels.locked
+    assert not is_changed(results.labels)
     results.labels.paint((1, 1), 1)
-    assert results.labels.metadata["changed"]
+    assert is_changed(results.labels)
+    results.labels.undo()
+    assert not is_changed(results.labels)
 
 
 def test_the_process_says_in_a_line_why_it_cannot(tmp_path, images, model_file):
-    request = {"image": str(tmp_path / "none.tif"), "name": "a", "pixel_nm": None, "model": str(model_file)}
+    request = {
+        "image": str(tmp_path / "none.tif"),
+        "name": "a",
+        "pixel_nm": None,
+        "models": [str(model_file)],
+    }
     (tmp_path / "request.json").write_text(json.dumps(request | {"center": [0, 0], "settings": {}}))
     command = [sys.executable, "-m", "napari_cellseg.gui.block_process", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

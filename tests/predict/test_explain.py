@@ -8,12 +8,14 @@ from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.nets.model import Model, ModelSpec
 from napari_cellseg.predict import explain as module
-from napari_cellseg.predict.explain import EXPLAINERS, coarsest_layer, explain, superpixels
+from napari_cellseg.predict import explainers
+from napari_cellseg.predict.explain import explain
+from napari_cellseg.predict.explainers import EXPLAINERS, coarsest_layer, superpixels
 
 
 @pytest.fixture(autouse=True)
 def _little_work(monkeypatch):
-    monkeypatch.setattr(module, "LIME_SAMPLES", 60)
+    monkeypatch.setattr(explainers, "LIME_SAMPLES", 60)
     monkeypatch.setattr(module, "LEAST_PX", 64)
 
 
@@ -157,7 +159,7 @@ def test_a_question_that_is_none(arguments, says):
 
 
 def test_without_captum_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(explainers, "find_spec", lambda name: None)
     assert "pip install" in EXPLAINERS["lime"].missing()
     with pytest.raises(CellsegError, match=r"captum is not installed.*'napari-cellseg\[explain\]'"):
         explain(spots(), looking_aside(0, 0), (5, 5))

@@ -60,7 +60,7 @@ REGISTRIES: dict[str, tuple[str, str]] = {
     "readers": ("napari_cellseg.images.micrographs", "READERS"),
     "backends": ("napari_cellseg.nets.backends", "BACKENDS"),
     "steps": ("napari_cellseg.predict.postprocess", "STEPS"),
-    "explainers": ("napari_cellseg.predict.explain", "EXPLAINERS"),
+    "explainers": ("napari_cellseg.predict.explainers", "EXPLAINERS"),
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_cellseg.settings import Settings
 
-UNITS = {"px": "px", "nm": "nm", "degrees": "degrees", "seconds": "s"}
+UNITS = {"px": "px", "nm": "nm", "nm2": "nm\u00b2", "degrees": "degrees", "seconds": "s"}
 WIDEST = 2**31 - 1  # Qt counts in 32 bits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,8 @@ class Link:
     Parameters
     ----------
     role : str
-        ``"image"``, ``"annotation"``, ``"probabilities"``, ``"labels"``, or ``"copy"`` for what a
-        user duplicated.
+        ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
+        ``"explanation"``, or ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.
     project : Path, optional
@@ -47,6 +48,10 @@ class Link:
         File of the image.
     classes : Classes, optional
         What the values mean.
+    target : str
+        The class that probabilities are of.
+    result : str
+        The same for all layers that one segmentation made.
     saving : Saving, optional
         Keeps an annotation on the disk.
     """
@@ -56,6 +61,8 @@ class Link:
     project: Path | None = None
     path: Path | None = None
     classes: Classes | None = None
+    target: str = ""
+    result: str = ""
     saving: Saving | None = field(default=None, compare=False, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Link:
@@ -99,6 +106,32 @@ def place_of(layer: Layer) -> dict[str, Any]:
         "units": tuple(layer.units)[-2:],
         "axis_labels": tuple(layer.axis_labels)[-2:],
     }
+
+
+def place_within(layer: Layer, row: float, col: float) -> dict[str, Any]:
+    """Return where a part of a layer's plane lies that begins at this row and column."""
+    from napari.utils.transforms import Affine
+
+    place = place_of(layer)
+    inner = Affine(**{key: place[key] for key in ("scale", "translate", "rotate", "shear")})
+    return place | {"translate": np.asarray(inner((row, col)))}
+
+
+def plane_of(layer: Layer) -> Any:
+    """Return a layer's pixels at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def remember(layer: Labels) -> None:
+    """Note what a labels layer holds, so that `is_changed` tells when somebody changed it."""
+    layer.metadata["sum"] = zlib.adler32(np.ascontiguousarray(layer.data))
+
+
+def is_changed(layer: Layer) -> bool:
+    """Tell whether somebody changed the labels of a prediction; of labels of unknown origin always."""
+    if not isinstance(layer, Labels) or layer.multiscale:  # pyramids cannot be edited
+        return False
+    return layer.metadata.get("sum") != zlib.adler32(np.ascontiguousarray(layer.data))
 
 
 def _plane_rotation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

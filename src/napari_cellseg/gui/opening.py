@@ -16,6 +16,7 @@ from napari_cellseg.gui.layers import (
     Link,
     add_layer,
     image_layer,
+    is_changed,
     link_of,
     linked,
     set_classes,
@@ -175,7 +176,7 @@ def close_others(viewer: ViewerModel, project: Project, name: str) -> None:
         link = link_of(layer)
         if link is None or link.project != project.path or link.image == name or link.role == "copy":
             continue
-        if layer.metadata.get("changed") or unfinished([layer]):
+        if (link.role == "labels" and is_changed(layer)) or unfinished([layer]):
             layer.visible = False
         else:
             viewer.layers.remove(layer)

@@ -35,6 +35,7 @@ class Block:
     probabilities : (k, y, x) uint8
         255 stands for 1; channel 0 is the background.
     labels : (y, x) uint8
+    uncertainty : (y, x) uint8 or None
     told : BlockDone
         How far the whole image is.
     """
@@ -43,6 +44,7 @@ class Block:
     cols: slice
     probabilities: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    uncertainty: NDArray[np.uint8] | None
     told: BlockDone
 
 
@@ -53,7 +55,8 @@ class Segmentation:
     ----------
     source : Image layer
         Read from its file where it has one of ours, else its pixels are handed over.
-    model : Path
+    models : list of Path
+        One, or several of which the mean counts.
     center : (row, col)
         Blocks near this pixel come first.
     settings : SegmentSettings
@@ -65,7 +68,12 @@ class Segmentation:
     """
 
     def __init__(
-        self, source: ImageLayer, model: Path, *, center: tuple[float, float], settings: SegmentSettings
+        self,
+        source: ImageLayer,
+        models: list[Path],
+        *,
+        center: tuple[float, float],
+        settings: SegmentSettings,
     ) -> None:
         self._kept = tempfile.TemporaryDirectory(prefix="napari-cellseg-")
         self.folder = Path(self._kept.name)
@@ -73,9 +81,8 @@ class Segmentation:
         link = link_of(source)
         self._from_file = link is not None and link.path is not None and link.path.exists()
         file = str(link.path if self._from_file else self.folder / "image.npy")
-        self.request = Request(
-            file, self.image.name, self.image.pixel_nm, str(model), center, settings.model_dump(mode="json")
-        )
+        paths, chosen = [str(path) for path in models], settings.model_dump(mode="json")
+        self.request = Request(file, self.image.name, self.image.pixel_nm, paths, center, chosen)
         command = [sys.executable, "-m", "napari_cellseg.gui.block_process", str(self.folder)]
         self.child = Child(command, self.folder / "stop", from_line)
 
@@ -91,17 +98,17 @@ class Segmentation:
                 np.save(self.folder / "image.npy", pixels)
             request = json.dumps(asdict(self.request))
             (self.folder / "request.json").write_text(request, "utf-8")
-            probabilities = labels = None
+            planes: dict[str, Any] = {}
             for record in self.child.records():
                 if isinstance(record, Loaded):
-                    probabilities = np.load(self.folder / "probabilities.npy", mmap_mode="r")
-                    labels = np.load(self.folder / "labels.npy", mmap_mode="r")
+                    names = ["probabilities", "labels", *(["uncertainty"] if record.uncertainty else [])]
+                    planes = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
                 if not isinstance(record, BlockDone):
                     yield record
                     continue
                 rows, cols = slice(*record.rows), slice(*record.cols)
-                both = np.array(probabilities[:, rows, cols]), np.array(labels[rows, cols])
-                yield Block(rows, cols, *both, record)
+                parts = {name: np.array(plane[..., rows, cols]) for name, plane in planes.items()}
+                yield Block(rows, cols, **{"uncertainty": None} | parts, told=record)
         finally:
-            probabilities = labels = None  # or the folder could not be removed on Windows
+            planes = {}  # or the folder could not be removed on Windows
             self._kept.cleanup()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +13,21 @@ from napari.utils.colormaps import Colormap
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.layers import KEY, Link, class_colors, class_features, rgba
+from napari_cellseg.gui.result_layers import DOUBT, OVERLAY
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import stem
-from napari_cellseg.predict.store import read_own
+from napari_cellseg.predict.refine import REFINED, SEGMENTATION
+from napari_cellseg.predict.store import UNCERTAINTY, read_own
 
 if TYPE_CHECKING:
     from napari.types import LayerData
 
 
 def read_result(path: Path) -> list[LayerData]:
-    """Return the probabilities of each class and the labels, read as they are looked at.
+    """Return all that a result holds, read as it is looked at.
+
+    The probabilities of each class, how uncertain they are if that was asked for, and the
+    labels: those that were cleaned up on top of the ones as segmented.
 
     Parameters
     ----------
@@ -43,27 +50,39 @@ def read_result(path: Path) -> list[LayerData]:
     place = _place(attributes["multiscales"][0])
     layers: list[LayerData] = []
     probabilities = _levels(path / "probabilities")
+    made = Link("", name, classes=classes, result=str(path))
     for channel, (target, color) in enumerate(zip(classes.targets, classes.colors[2:], strict=True), start=1):
         keywords = {
             "name": f"{name} probabilities ({target})",
-            "metadata": {KEY: Link("probabilities", name, classes=classes)},
+            "metadata": {KEY: replace(made, role="probabilities", target=target)},
             "colormap": Colormap([[0, 0, 0, 0], rgba(color)], name=target),
-            "contrast_limits": (0, 255),
-            "blending": "translucent",
-            "opacity": 0.5,
             "visible": False,
+            **OVERLAY,
             **place,
         }
         layers.append(_pyramid([level[channel] for level in probabilities], keywords, "image"))
-    keywords = {
-        "name": f"{name} labels",
-        "metadata": {KEY: Link("labels", name, classes=classes)},
-        "colormap": class_colors(classes, background=False),
-        "features": class_features(classes),
-        "opacity": 0.5,
-        **place,
-    }
-    layers.append(_pyramid(_levels(path / "labels" / "segmentation"), keywords, "labels"))
+    if (path / UNCERTAINTY).exists():
+        keywords = {"name": f"{name} uncertainty", "metadata": {KEY: replace(made, role="uncertainty")}}
+        keywords |= {"colormap": DOUBT, "visible": False, **OVERLAY, **place}
+        layers.append(_pyramid(_levels(path / UNCERTAINTY), keywords, "image"))
+    refined = bool(own.get("post"))
+    for folder, title, shown in (
+        (SEGMENTATION, "labels as segmented" if refined else "labels", not refined),
+        *([(REFINED, "labels", True)] if refined else []),
+    ):
+        keywords = {
+            "name": f"{name} {title}",
+            "metadata": {KEY: replace(made, role="labels")},
+            "colormap": class_colors(classes, background=False),
+            "features": class_features(classes),
+            "opacity": 0.5,
+            "visible": shown,
+            **place,
+        }
+        data, keywords, kind = _pyramid(_levels(path / "labels" / folder), keywords, "labels")
+        if not keywords.get("multiscale"):
+            keywords["metadata"]["sum"] = zlib.adler32(data)
+        layers.append((data, keywords, kind))
     return layers
 
 

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QFileSystemWatcher
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QProgressBar, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QProgressBar, QVBoxLayout
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.block_process import BlockDone, Loaded, classes_of
 from napari_cellseg.gui.correct import field_in_sight
-from napari_cellseg.gui.dock import Dock, Message, button
+from napari_cellseg.gui.dock import Dock, button
+from napari_cellseg.gui.explain import ExplainBox
 from napari_cellseg.gui.form import Form
 from napari_cellseg.gui.job import Failed, start_job
 from napari_cellseg.gui.layers import link_of, linked
+from napari_cellseg.gui.model_row import NO_MODEL, ModelRow
 from napari_cellseg.gui.opening import close_others, next_image, open_image, open_project
 from napari_cellseg.gui.predict import Block, Segmentation
 from napari_cellseg.gui.project_row import ProjectRow
+from napari_cellseg.gui.refine import RefineBox
 from napari_cellseg.gui.result_layers import ResultLayers
 from napari_cellseg.images.project import Project
 from napari_cellseg.nets.backends import BACKENDS
-from napari_cellseg.nets.model import read_spec
 from napari_cellseg.report.progress import duration
 from napari_cellseg.settings import SegmentSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari.viewer
 
     from napari_cellseg.gui.job import StepsWorker
-    from napari_cellseg.nets.model import ModelSpec
-
-NO_MODEL = "no model yet: train one, or choose a file"
 
 
 class SegmentDock(Dock):
@@ -45,16 +44,12 @@ class SegmentDock(Dock):
         self.segmentation: Segmentation | None = None
         self.results: ResultLayers | None = None
         self.stopped = False
-        self._chosen_files: list[Path] = []  # models from outside the project
         self._build()
-        self._watcher = QFileSystemWatcher(self.native)
-        self._watcher.directoryChanged.connect(lambda path: self.offer_models())
         layers = self.viewer.layers
         for signal in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
             signal.connect(self._follow)
         self._follow()
-        self.offer_models()
-        self._show_state()
+        self._show_model()
 
     def _build(self) -> None:
         self.project_row = ProjectRow(new=False)
@@ -64,13 +59,10 @@ class SegmentDock(Dock):
         column.addWidget(self.project_row)
         self.section("Project", column)
 
-        self.models, self.about, self.images = QComboBox(), Message(), QComboBox()
-        self.models.currentIndexChanged.connect(lambda index: self._show_model())
-        column, row, rows = QVBoxLayout(), QHBoxLayout(), QFormLayout()
-        row.addWidget(self.models, 1)
-        row.addWidget(button("File ...", self._choose_file, "A model file from elsewhere"))
-        column.addLayout(row)
-        column.addWidget(self.about)
+        self.model_row, self.images = ModelRow(), QComboBox()
+        self.model_row.changed.connect(self._show_model)
+        column, rows = QVBoxLayout(), QFormLayout()
+        column.addWidget(self.model_row)
         rows.addRow("image", self.images)
         column.addLayout(rows)
         self.section("Model and image", column)
@@ -92,56 +84,43 @@ class SegmentDock(Dock):
         column.addWidget(self.next_button)
         column.addWidget(self.bar)
         self.section("Run", column)
+
+        self.refining, self.explaining = RefineBox(self.viewer), ExplainBox(self.viewer, self._chosen)
+        for title, box in (("Clean up the labels", self.refining), ("Why?", self.explaining)):
+            box.said.connect(self.message.say)
+            column = QVBoxLayout()
+            column.addWidget(box)
+            self.section(title, column)
         self.column.addStretch(1)
 
     # -- models
 
     def set_project(self, project: Project) -> None:
         """Offer the models of this project, the newest first."""
-        if self._watcher.directories():
-            self._watcher.removePaths(self._watcher.directories())
         self.project = project
         self.project_row.show_project(project)
-        self._watcher.addPath(str(project.path / "models"))
-        self.offer_models()
+        self.model_row.set_project(project)
         self._show_state()
-
-    def offer_models(self) -> None:
-        """List the models; one that is new since the last look is chosen."""
-        paths = [*self._chosen_files, *(_models(self.project) if self.project is not None else ())]
-        former = [self.models.itemData(i) for i in range(self.models.count())]
-        new = [path for path in paths if str(path) not in former]
-        chosen = str(new[0]) if new else self.models.currentData()
-        self.models.blockSignals(True)
-        self.models.clear()
-        for path in paths:
-            self.models.addItem(_title(path), str(path))
-        self.models.setCurrentIndex(max(0, self.models.findData(chosen)))
-        self.models.blockSignals(False)
-        self._show_model()
-
-    def choose_model(self, path: Path) -> None:
-        """Take a model file from anywhere."""
-        if path not in self._chosen_files:
-            self._chosen_files.insert(0, path)
-        self.offer_models()
-        self.models.setCurrentIndex(self.models.findData(str(path)))
-
-    def _choose_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self.native, "Choose a model", "", "Models (*.safetensors)")
-        if path:
-            self.choose_model(Path(path))
 
     def _show_model(self) -> None:
-        path = self.models.currentData()
-        if path is None:
-            self.about.say(NO_MODEL, "wait")
-        else:
-            try:
-                self.about.say(describe(read_spec(path)))
-            except CellsegError as error:
-                self.about.say(str(error), "bad")
+        spec = self.model_row.spec
+        self.explaining.offer(None if spec is None else spec.classes)
         self._show_state()
+
+    def _chosen(self) -> tuple[ImageLayer, Path, str]:
+        """Return the image layer, the model file and the device that are chosen.
+
+        Raises
+        ------
+        CellsegError
+            If there is none.
+        """
+        name, model = self.images.currentText(), self.model_row.path
+        if model is None:
+            raise CellsegError(NO_MODEL)
+        if name not in self.viewer.layers:
+            raise CellsegError("no image is open", remedy="open one, or drop a file into the window")
+        return self.viewer.layers[name], model, self.form.settings().device
 
     # -- running
 
@@ -150,16 +129,12 @@ class SegmentDock(Dock):
         if self.job is not None:
             return
         try:
-            name = self.images.currentText()
-            if self.models.currentData() is None:
-                raise CellsegError(NO_MODEL)
-            if name not in self.viewer.layers:
-                raise CellsegError("no image is open", remedy="open one, or drop a file into the window")
-            settings, self._source = self.form.settings(), self.viewer.layers[name]
+            self._source, _, _ = self._chosen()
+            settings = self.form.settings()
             rows, cols = field_in_sight(self._source)
             center = (rows.start + rows.stop) / 2, (cols.start + cols.stop) / 2
-            model = Path(self.models.currentData())
-            self.segmentation = Segmentation(self._source, model, center=center, settings=settings)
+            models = self.model_row.paths()
+            self.segmentation = Segmentation(self._source, models, center=center, settings=settings)
         except CellsegError as error:
             self.message.say(str(error), "bad")
             return
@@ -206,7 +181,8 @@ class SegmentDock(Dock):
             if self._source not in self.viewer.layers:
                 self.stop()
                 return
-            self.results = ResultLayers(self.viewer, self._source, classes_of(record), record.shape)
+            classes, doubt = classes_of(record), record.uncertainty
+            self.results = ResultLayers(self.viewer, self._source, classes, record.shape, uncertainty=doubt)
             self._device = record.device
             self.bar.setRange(0, record.blocks)
             self.bar.setFormat("%v of %m blocks")
@@ -261,11 +237,12 @@ class SegmentDock(Dock):
             self.images.addItems(names)
             if former in names:
                 self.images.setCurrentText(former)
+        self.refining.offer()
         self._show_state()
 
     def _show_state(self) -> None:
         running = self.job is not None
-        able = not running and self.models.currentData() is not None
+        able = not running and self.model_row.path is not None
         self.start_button.setEnabled(able and self.images.count() > 0)
         self.next_button.setEnabled(able and self.project is not None)
         self.stop_button.setEnabled(running)
@@ -273,35 +250,10 @@ class SegmentDock(Dock):
     def closed(self) -> None:
         """Stop what runs; its layers stay."""
         self.stop()
-
-
-def describe(spec: ModelSpec) -> str:
-    """Return what a model finds, at which pixel size, from what and how well, for the dock."""
-    lines = [f"finds {', '.join(spec.classes.targets)}"]
-    size = (
-        f"at {spec.pixel_nm:g} nm a pixel" if spec.pixel_nm is not None else "at the image's own pixel size"
-    )
-    channels = f", {spec.channels} channels" if spec.channels > 1 else ""
-    lines.append(f"{spec.architecture} / {spec.encoder}, {size}{channels}")
-    images, score = spec.provenance.get("images") or [], spec.provenance.get("validation_dice")
-    if images:
-        shown = ", ".join(str(name) for name in images[:3]) + (" ..." if len(images) > 3 else "")
-        lines.append(f"trained on {len(images)} image{'s' if len(images) > 1 else ''}: {shown}")
-    if isinstance(score, float):
-        lines.append(f"score {score:.3f} (Dice on pixels held out)")
-    return "\n".join(lines)
-
-
-def _models(project: Project) -> list[Path]:
-    """Return the project's models; the best of a run only if the project holds no copy of it."""
-    named = [path for path in project.models() if path.parent.name == "models"]
-    return named or list(project.models())
-
-
-def _title(path: Path) -> str:
-    return f"best of {path.parent.name}" if path.stem == "best" else path.stem
+        self.refining.closed()
+        self.explaining.closed()
 
 
 def _made_by_us(layer: ImageLayer) -> bool:
     link = link_of(layer)
-    return link is not None and link.role == "probabilities"
+    return link is not None and link.role != "image"
