@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_cellseg.report.study.results import StudyReport
 
-SHOWN = ("errors", "predictions")
+SHOWN = {"errors": "errors", "predictions": "labels"}  # and the role of such layers
 LEGEND = " ".join(
     f"<span style='color: {color}'>&#9632;</span>&nbsp;{name}" for name, color in ERRORS.items()
 )
@@ -123,7 +123,7 @@ class StudyDock(Dock):
         from napari_cellseg.gui.layers import link_of
         from napari_cellseg.gui.study_layers import STUDY
 
-        role = {"errors": "errors", "predictions": "labels"}[self.shown.currentText()]
+        role = SHOWN[self.shown.currentText()]
         items = [self.systems.item(row) for row in range(self.systems.count())]
         ticked = {
             item.data(Qt.ItemDataRole.UserRole)

@@ -202,7 +202,8 @@ def _refuse_other(out: Path, wanted: dict[str, Any], earlier: dict[str, Any]) ->
 
 def _remove(out: Path, earlier: dict[str, Any]) -> None:
     for name in earlier["systems"]:
-        shutil.rmtree(out / name, ignore_errors=True)
+        if Path(name).name == name:  # nothing outside, whatever the file says
+            shutil.rmtree(out / name, ignore_errors=True)
     for name in (PLAN, *REPORTS):
         (out / name).unlink(missing_ok=True)
 

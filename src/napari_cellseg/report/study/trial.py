@@ -126,14 +126,8 @@ def _segment(
 
 def _flags(settings: SegmentSettings) -> list[str]:
     """Return settings as flags of the command line."""
-    flags = []
-    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            flags.append(f"--{'' if value else 'no-'}{flag}")
-        else:
-            flags += [f"--{flag}", str(value)]
-    return flags
+    given = settings.model_dump(mode="json", exclude_defaults=True)
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 def _score(folder: Path, plan: StudyPlan, name: str) -> dict[str, Any]:
