@@ -3,7 +3,7 @@ import torch
 
 from napari_cellseg.nets.losses import IGNORED
 from napari_cellseg.settings import TrainSettings
-from napari_cellseg.train.augment import augment
+from napari_cellseg.train.augment import augment, margin_px
 
 OFF = {"flips": False, "rotation_degrees": 0.0, "scale": 0.0, "intensity": 0.0, "noise": 0.0}
 
@@ -156,3 +156,30 @@ def test_noise_is_no_stronger_than_asked_for():
     assert strengths.max() < 0.55
     assert strengths.max() > 0.35
     assert strengths.min() < 0.15
+
+
+TURNS = {"rotation_degrees": 180.0, "scale": 0.3, "shear_degrees": 10.0, "shift": 0.1}
+
+
+class TestMargin:
+    @pytest.mark.parametrize("name", ["rotation_degrees", "scale", "shear_degrees", "shift", "all"])
+    def test_no_pixel_from_outside_comes_in(self, name):
+        changes = OFF | (TURNS if name == "all" else {name: TURNS[name]})
+        settings = TrainSettings(**changes, window_px=32)
+        side = 32 + 2 * margin_px(settings)
+        images, targets = torch.zeros((64, 1, side, side)), torch.ones((64, side, side), dtype=torch.long)
+        generator = torch.Generator().manual_seed(0)
+        changed, labels = augment(images, targets, generator, settings=settings, window_px=32)
+        assert changed.shape == (64, 1, 32, 32)
+        assert (labels != IGNORED).all()
+
+    def test_the_middle_is_kept_where_nothing_turns(self):
+        images, targets = windows(side=48)
+        settings = TrainSettings(**OFF | {"scale": 1e-6})
+        generator = torch.Generator().manual_seed(0)
+        changed, labels = augment(images, targets, generator, settings=settings, window_px=32)
+        torch.testing.assert_close(changed, images[..., 8:40, 8:40], rtol=0, atol=1e-3)
+        assert torch.equal(labels, targets[:, 8:40, 8:40])
+
+    def test_wild_scales_ask_for_no_more_than_a_window(self):
+        assert margin_px(TrainSettings(scale=0.99, window_px=64)) == 64

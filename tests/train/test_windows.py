@@ -85,6 +85,19 @@ class TestDrawing:
         with pytest.raises(CellsegError, match="no labels left to train on"):
             WindowDrawer([numbered(np.zeros((32, 32), np.uint8))], 32, 0)
 
+    def test_the_middle_of_a_window_with_margin_is_the_window(self):
+        rng = np.random.default_rng(1)
+        labels = rng.integers(0, 4, (70, 90)).astype(np.uint8)
+        plane = Plane("a", labels[None].astype(np.float16), labels, np.zeros_like(labels))
+        bare = WindowDrawer([plane], 32, 0).draw(np.random.default_rng(0), 16)
+        wide = WindowDrawer([plane], 32, 0, 40).draw(np.random.default_rng(0), 16)
+        assert wide[0].shape == (16, 1, 112, 112)
+        middle = np.s_[..., 40:72, 40:72]
+        np.testing.assert_array_equal(wide[0][middle], bare[0])
+        np.testing.assert_array_equal(wide[1][middle], bare[1])
+        known = wide[1] != IGNORED
+        np.testing.assert_array_equal(wide[0][:, 0][known], (wide[1] - IGNORED)[known])
+
 
 class TestWholes:
     def planes(self, count):

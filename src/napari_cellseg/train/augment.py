@@ -13,8 +13,29 @@ from napari_cellseg.nets.losses import IGNORED
 from napari_cellseg.settings import TrainSettings
 
 
+def margin_px(settings: TrainSettings) -> int:
+    """Return the pixels around a window that a turn, scale, shear or shift may bring into it.
+
+    Examples
+    --------
+    >>> margin_px(TrainSettings(window_px=100, rotation_degrees=180, scale=0)), margin_px(
+    ...     TrainSettings(rotation_degrees=0, scale=0)
+    ... )
+    (21, 0)
+    """
+    angle = math.radians(min(settings.rotation_degrees, 45.0))
+    reach = (math.cos(angle) + math.sin(angle)) * (1 + math.tan(math.radians(settings.shear_degrees)))
+    reach = reach / (1 - settings.scale) + 2 * settings.shift
+    return min(settings.window_px, math.ceil(settings.window_px / 2 * (reach - 1)))
+
+
 def augment(
-    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, *, settings: TrainSettings
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    *,
+    settings: TrainSettings,
+    window_px: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return windows and targets after flips, quarter turns, a turn, scale, shear, shift, contrast and noise.
 
@@ -27,17 +48,20 @@ def augment(
         On the CPU; where it stands decides everything.
     settings : TrainSettings
         How far each change goes; 0 switches it off.
+    window_px : int, optional
+        Side of what comes out, the middle of what came in; by default all of it.
 
     Returns
     -------
-    (n, c, y, x) float32, (n, y, x) int64
+    (n, c, w, w) float32, (n, w, w) int64
         What a turn brings in from outside the window mirrors the image and is `IGNORED`
         in the targets.
     """
     if settings.flips:
         images, targets = _flip(images, targets, generator)
     if settings.rotation_degrees or settings.scale or settings.shear_degrees or settings.shift:
-        images, targets = _turn(images, targets, generator, settings)
+        side = window_px or images.shape[-1]
+        images, targets = _turn(images, targets, generator, settings, side)
     if settings.intensity:
         gain = 1 + settings.intensity * _between(images, generator)
         images = images * gain + settings.intensity * _between(images, generator)
@@ -67,7 +91,11 @@ def _flip(
 
 
 def _turn(
-    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator, settings: TrainSettings
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    settings: TrainSettings,
+    side: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     chance = 2 * torch.rand((5, len(images)), generator=generator) - 1
     angle = chance[0] * math.radians(settings.rotation_degrees)
@@ -82,7 +110,9 @@ def _turn(
         ],
         1,
     )
-    grid = affine_grid(matrices, list(images.shape), align_corners=False).to(images.device)
+    part = side / images.shape[-1]
+    size = [*images.shape[:2], side, side]
+    grid = affine_grid(part * matrices, size, align_corners=False).to(images.device)
     images = grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # Shifted by one, the zeros from outside the window mean "not annotated".
     shifted = (targets - IGNORED)[:, None].to(images.dtype)

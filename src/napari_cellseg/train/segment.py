@@ -28,7 +28,7 @@ from napari_cellseg.nets.losses import IGNORED, LOSSES
 from napari_cellseg.nets.model import HEADER_KEY, load_model, new_model, save_model, save_tensors
 from napari_cellseg.nets.segmenters import not_tiled
 from napari_cellseg.predict.halo import measure_halo
-from napari_cellseg.train.augment import augment
+from napari_cellseg.train.augment import augment, margin_px
 from napari_cellseg.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from napari_cellseg.train.planes import Plane, load_planes
 from napari_cellseg.train.rate import TRIALS, try_rates
@@ -195,7 +195,8 @@ class _Training:
     def _drawer(self, planes: list[Plane]) -> Drawer:
         if self.spec.input_px is not None:
             return WholeDrawer(planes)
-        return WindowDrawer(planes, self.settings.window_px, self.settings.seed)
+        settings = self.settings
+        return WindowDrawer(planes, settings.window_px, settings.seed, margin_px(settings))
 
     def _highest_rate(self, drawer: Drawer) -> Generator[Record, None, float]:
         """Return the highest rate of the schedule; look for it, unless that was done before a resume."""
@@ -263,7 +264,9 @@ class _Training:
         """Take one step; return the loss, the pixels that got their class and those annotated."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        images, targets = augment(*self._to_device(window), generator, settings=self.settings)
+        images, targets = augment(
+            *self._to_device(window), generator, settings=self.settings, window_px=self.settings.window_px
+        )
         outputs = self.net(images.contiguous(memory_format=torch.channels_last))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)  # several where all are supervised
         loss = torch.stack([self._loss(logits.float(), targets) for logits in outputs]).mean()

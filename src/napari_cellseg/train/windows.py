@@ -72,6 +72,9 @@ class WindowDrawer:
     window_px : int
     seed : int
         Seed of the choice of pixels windows may be drawn around, where there are many.
+    margin_px : int
+        Pixels drawn around each window, for augmentation to turn in. Beyond the plane's
+        edges they mirror it and are not annotated.
 
     Examples
     --------
@@ -82,8 +85,8 @@ class WindowDrawer:
     ((4, 1, 32, 32), (4, 32, 32), 0)
     """
 
-    def __init__(self, planes: Sequence[Plane], window_px: int, seed: int) -> None:
-        self._planes, self._window = planes, window_px
+    def __init__(self, planes: Sequence[Plane], window_px: int, seed: int, margin_px: int = 0) -> None:
+        self._planes, self._window, self._margin = planes, window_px, margin_px
         rng = np.random.default_rng(seed)
         found: dict[int, list[NDArray[np.int32]]] = {}
         for i, plane in enumerate(planes):
@@ -137,8 +140,22 @@ class WindowDrawer:
             int(np.clip(place - rng.integers(w), 0, side - w))
             for place, side in zip((row, col), plane.train.shape, strict=True)
         )
-        part = np.s_[top : top + w, left : left + w]
-        return plane.image[(slice(None), *part)].astype(np.float32), _targets(plane.train[part])
+        m = self._margin
+        return _region(plane, (top - m, left - m), w + 2 * m)
+
+
+def _region(plane: Plane, start: tuple[int, int], side_px: int) -> Window:
+    """Return a square of a plane that may reach beyond it: mirrored there, and not annotated."""
+    part, missing = [], []
+    for first, size in zip(start, plane.train.shape, strict=True):
+        inside = slice(max(0, first), min(first + side_px, size))
+        part.append(inside)
+        missing.append((inside.start - first, first + side_px - inside.stop))
+    image, labels = plane.image[:, part[0], part[1]], plane.train[part[0], part[1]]
+    if np.any(missing):
+        image = np.pad(image, [(0, 0), *missing], mode="symmetric")
+        labels = np.pad(labels, missing)
+    return image.astype(np.float32), _targets(labels)
 
 
 def validation_windows(planes: Sequence[Plane], window_px: int, limit: int) -> list[tuple[int, int, int]]:
