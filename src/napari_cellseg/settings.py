@@ -92,7 +92,7 @@ class TrainSettings(Settings):
     batch: int = Field(8, ge=1, le=512, description="Windows in a step.")
     window_px: int = Field(256, ge=32, le=4096, description="Side of a training window in working pixels.")
     minutes: float | None = Field(
-        None, gt=0, description="Stop early so that training ends within this time."
+        None, gt=0, description="Stop early so that training ends within this time; empty = no limit."
     )
     optimiser: Literal["adamw", "adam"] = Field("adamw", description="What changes the weights.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate of the schedule.")

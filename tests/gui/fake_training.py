@@ -23,10 +23,11 @@ def main(run: Path, seconds: float, steps: int, end: str):
         parameters=10,
         notices=["no ImageNet weights: trained from scratch"],
     )
+    print("epoch 0 of 2: loss 1.9", file=sys.stderr, flush=True)
     if end == "broken":
         sys.exit("the disk is full")
     if end == "refused":
-        print("only one class is annotated; expected two", file=sys.stderr)
+        print("napari-cellseg: only one class is annotated; expected two", file=sys.stderr)
         sys.exit(2)
     reason = "done"
     for step in range(1, steps + 1):
@@ -56,6 +57,9 @@ def main(run: Path, seconds: float, steps: int, end: str):
         seconds=1.0,
         halo_px=32,
     )
+    if reason == "cancelled":
+        print("napari-cellseg: stopped; the best so far is kept", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@ import os
 import shutil
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui import train as train_module
 from napari_cellseg.gui.train import TrainDock
 from napari_cellseg.images.project import Project
@@ -52,7 +54,7 @@ def ready(dock):
 
 
 def test_it_says_why_it_cannot_start(qtbot, dock, project):
-    assert "No project is open" in dock.reason.text()
+    assert "no image of a project is open" in dock.reason.text()
     assert not dock.start_button.isEnabled()
     dock.set_project(project)
     qtbot.waitUntil(lambda: "no image is annotated" in dock.reason.text())
@@ -77,7 +79,22 @@ def test_a_training_is_drawn_and_its_model_kept(qtbot, dock, annotated):
         assert (annotated.path / "models" / f"{expected}.safetensors").exists()
     assert len(dock.curves.epochs) == 4
     assert "Done" in dock.message.text()
-    assert dock.bar.value() == 1000
+    assert dock.bar.value() == dock.bar.maximum()
+    assert dock.bar.format() == "%p %"
+
+
+def test_a_model_that_cannot_be_copied_is_told_and_stays_in_its_run(qtbot, dock, annotated, monkeypatch):
+    def full(*paths):
+        raise CellsegError("models/model-1.safetensors: the disk is full")
+
+    # by name monkeypatch would find the function `train` of the package, and torch with it
+    monkeypatch.setattr(import_module("napari_cellseg.train.files"), "copy_model", full)
+    dock.set_project(annotated)
+    qtbot.waitUntil(ready(dock))
+    dock.start()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=90_000)
+    assert "the disk is full" in dock.message.text()
+    assert "best.safetensors" in dock.message.text()
 
 
 def test_stopping_keeps_the_best_network(qtbot, dock, annotated):
@@ -100,7 +117,7 @@ def test_a_killed_training_leaves_a_message_and_can_be_resumed(qtbot, dock, anno
     qtbot.waitUntil(lambda: "Training on" in dock.message.text(), timeout=90_000)
     os.kill(dock.child.process.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: dock.job is None, timeout=90_000)
-    assert "killed (signal 9)" in dock.message.text()
+    assert "killed (signal 9" in dock.message.text()
     assert "Resume" in dock.message.text()
     assert annotated.labels("bar_1").any()
     assert dock.resume_button.isEnabled()

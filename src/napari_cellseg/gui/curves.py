@@ -84,7 +84,7 @@ class Curves(QWidget):
             painter.drawText(
                 place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{share * highest:.3g}"
             )
-        x = inner.left()
+        x = area.left() + 4
         for name, color, values in curves:
             points = [
                 QPointF(
@@ -102,7 +102,7 @@ class Curves(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             text = name + (f"  {values[-1]:.3g}" if values and _known(values[-1]) else "")
             painter.drawText(QPointF(x, area.top() + TOP - 7), text)
-            x += painter.fontMetrics().horizontalAdvance(text) + 14
+            x += painter.fontMetrics().horizontalAdvance(text) + 12
         painter.setPen(ink)
         if area.top() > 0:
             painter.drawText(

@@ -154,8 +154,14 @@ def _row(name: str, field: FieldInfo, choices: Sequence[str] | None) -> ValueWid
         return FloatSpinBox(name=name, value=default, min=low, max=high, step=step, tooltip=tip)
     row = LineEdit(name=name, value="" if default is None else str(default), tooltip=tip)
     if _optional_number(annotation) is not None:
-        row.native.setPlaceholderText("automatic")
+        row.native.setPlaceholderText(_meaning_of_empty(tip))
     return row
+
+
+def _meaning_of_empty(description: str) -> str:
+    """Return what a field's description says after "empty = "."""
+    said = description.rpartition("empty = ")[2] if "empty = " in description else "automatic"
+    return said.rstrip(".")
 
 
 def _bounds(field: FieldInfo) -> tuple[float, float]:

@@ -24,6 +24,8 @@ GRACE_SECONDS = 60.0  # from "please stop" to SIGTERM: a training step and its v
 KILL_SECONDS = 10.0  # from SIGTERM to SIGKILL where the window closes; twice the grace where it stays
 BEAT_SECONDS = 0.25  # how often a silent child process is looked at
 STDERR_LINES = 20
+STOPPED = 130  # how the command line ends where it was asked to: nothing failed
+SIGKILL = 9  # the signal module has no such name on Windows
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ class Child:
                 yield record
             process.wait()
             readers[1].join(timeout=1)
-            if process.returncode != 0:
+            asked = self._asked is not None
+            if process.returncode not in ((0, STOPPED) if asked else (0,)):
                 yield Failed(_end_of(process.returncode, errors))
         finally:
             self._end(process)
@@ -235,9 +238,11 @@ def _read(stream: Any, put: Callable[[Any], None], say_end: bool) -> None:
 
 
 def _end_of(code: int, errors: Sequence[str]) -> str:
+    """Return in one line how a process ended; what it printed last says why only if it ended by itself."""
+    if code < 0:
+        memory = ", as the system does when the memory runs out" if code == -SIGKILL else ""
+        return f"the process was killed (signal {-code}{memory})"
     said = [line.strip() for line in errors if line.strip()]
     if code == 2 and said:
-        return said[-1]
-    how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
-    reason = f": {said[-1]}" if said else ""
-    return f"the process {how}{reason}"
+        return said[-1].removeprefix("napari-cellseg: ")
+    return f"the process ended with code {code}" + (f": {said[-1]}" if said else "")

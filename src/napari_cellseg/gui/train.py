@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BASIC = ("preset", "minutes", "epochs", "pixel_nm", "architecture", "device")
 ROW_LABELS = {"pixel_nm": "pixel size (nm)", "minutes": "time limit (minutes)"}
+NO_PROJECT = "no image of a project is open: open a project here, or make one in the Annotate dock"
 LOOK_MS = 600  # after the annotations on the disk changed
 
 
@@ -64,7 +65,7 @@ class TrainDock(Dock):
         self.child: Child | None = None
         self.job: StepsWorker | None = None
         self._look_job: StepsWorker | None = None
-        self._ready = Ready("No project is open: open one here, or make one in the Annotate dock.")
+        self._ready = Ready(NO_PROJECT)
         self._build()
         self._watcher = QFileSystemWatcher(self.native)
         self._watcher.directoryChanged.connect(lambda path: self._looking.start())
@@ -101,9 +102,8 @@ class TrainDock(Dock):
 
         self.start_button = button("Train", self.start, "Train on all annotated images of the project")
         self.stop_button = button("Stop", self.stop, "Stop after the step in work; the best network is kept")
-        self.resume_button = button("Resume", self.resume, "Go on where the last training stopped")
+        self.resume_button = button("Resume", self.resume, "Go on with the last training, as it was set")
         self.bar, self.curves = QProgressBar(), Curves()
-        self.bar.setRange(0, 1000)
         column, row = QVBoxLayout(), QHBoxLayout()
         for widget in (self.start_button, self.stop_button, self.resume_button):
             row.addWidget(widget)
@@ -184,10 +184,14 @@ class TrainDock(Dock):
 
     def stop(self) -> None:
         """Ask the training to stop; what it learned so far is kept."""
+        if self.job is None:
+            return
         if self.child is not None:
             self.child.cancel()
-            self.message.say("Stopping after the step in work ...", "wait")
-            self.stop_button.setEnabled(False)
+        else:  # the run folder is still being written
+            self.job.quit()
+        self.message.say("Stopping after the step in work ...", "wait")
+        self.stop_button.setEnabled(False)
 
     def _train(self, project: Project, settings: TrainSettings) -> Iterator[Any]:
         run = project.new_run(settings)
@@ -199,8 +203,8 @@ class TrainDock(Dock):
         yield from self.child.records()
 
     def _begin(self, steps: Iterator[Any]) -> None:
-        self.message.say("Starting: the training loads its libraries ...", "wait")
-        self.bar.setValue(0)
+        self.message.say("Starting: libraries and images are loaded ...", "wait")
+        self.bar.setRange(0, 0)  # no telling how long
         self._left, self._told_at = None, time.monotonic()
         self.job = start_job(
             steps, on_record=self.while_alive(self._record), on_end=self.while_alive(self._ended)
@@ -215,13 +219,15 @@ class TrainDock(Dock):
             parts = f"{images}, {record.train_windows} windows an epoch, on {record.device}"
             self.message.say("\n".join((f"Training on {parts}.", *record.notices)))
         elif isinstance(record, RateTrial):
-            self.bar.setValue(round(1000 * record.step / record.steps))
+            self.bar.setRange(0, record.steps)
+            self.bar.setValue(record.step)
             self.bar.setFormat(f"looking for a learning rate: {record.rate:.1e}")
         elif isinstance(record, RateFound):
             self.message.say(f"Training at a rate of {record.rate:.2e}, where the loss fell fastest.")
         elif isinstance(record, Step):
             self._left, self._told_at = record.seconds_left, time.monotonic()
-            self.bar.setValue(round(1000 * record.step / max(1, record.steps)))
+            self.bar.setRange(0, record.steps)
+            self.bar.setValue(record.step)
             self._show_left()
         elif isinstance(record, Epoch):
             self.curves.add(record)
@@ -235,12 +241,16 @@ class TrainDock(Dock):
     def _show_left(self) -> None:
         if self._left is not None:
             left = max(0.0, self._left - (time.monotonic() - self._told_at))
-            self.bar.setFormat(f"%p %   about {duration(left)} left")
+            whole = self.bar.value() == self.bar.maximum()
+            self.bar.setFormat("writing the model ..." if whole else f"%p %   about {duration(left)} left")
 
     def _finished(self, record: Finished) -> None:
-        self.bar.setFormat("%p %")
-        kept = self._keep_model(Path(record.model))
         how = {"done": "Done", "cancelled": "Stopped", "time": "Time is up"}.get(record.reason, "Done early")
+        try:
+            kept = self._keep_model(Path(record.model))
+        except CellsegError as error:
+            self.message.say(f"{how}; the model stays in {record.model}: {error}", "bad")
+            return
         self.message.say(
             f"{how} after {duration(record.seconds)}: best score {record.score:.3f} in epoch "
             f"{record.best_epoch}. Model '{kept.stem}' is in the project; the Segment dock has it.",
@@ -267,10 +277,11 @@ class TrainDock(Dock):
         kept = self.run is not None and (self.run / "last.safetensors").exists()
         rest = " Your annotations and the last checkpoint are safe: press Resume to go on." if kept else ""
         self.message.say(f"The training stopped: {why}.{rest}", "bad")
-        self.bar.setFormat("%p %")
 
     def _ended(self) -> None:
-        self.job, self.child = None, None
+        self.job, self.child, self._left = None, None, None
+        self.bar.setRange(0, max(1, self.bar.maximum()))
+        self.bar.setFormat("%p %")
         self._show_state()
 
     def _show_state(self) -> None:
