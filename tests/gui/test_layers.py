@@ -3,13 +3,16 @@ import copy
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.layers import (
     KEY,
+    PYRAMID_PX,
     Link,
     add_layer,
+    check_size,
     class_colors,
     count_pixels,
     image_from,
@@ -21,8 +24,9 @@ from napari_cellseg.gui.layers import (
     set_classes,
     source_files,
 )
+from napari_cellseg.gui.overview import OVERVIEW, start_filling
 from napari_cellseg.images.annotation import Classes
-from napari_cellseg.images.micrographs import Image
+from napari_cellseg.images.micrographs import Image, read_image
 
 PLACES = [
     {},
@@ -107,12 +111,49 @@ def test_a_constant_image_can_be_shown():
     assert keywords["contrast_limits"][0] < keywords["contrast_limits"][1]
 
 
-def test_a_large_image_stays_lazy():
-    image = Image(da.zeros((20_000, 20_000), chunks=1024, dtype=np.uint16), "large")
+def test_a_large_image_stays_lazy_but_for_an_overview_that_is_filled_later():
+    image = Image(da.ones((20_000, 20_000), chunks=1024, dtype=np.uint16), "large")
     data, keywords, _ = image_layer(image)
     assert keywords["multiscale"]
-    assert all(isinstance(level, da.Array) for level in data)
-    assert data[-1].shape == (5000, 5000)
+    assert [level.shape[0] for level in data] == [20_000, 10_000, 5000]
+    assert all(isinstance(level, da.Array) for level in data[:-1])
+    assert not data[-1].any()
+    start_filling(keywords["metadata"])  # with no window it does not return before
+    assert data[-1].all()
+
+
+@pytest.mark.parametrize("shape", [(16_640, 33_000), (2, 8200, 33_001), (3, 8200, 33_000)])
+def test_levels_of_any_large_image_can_be_shown(shape):
+    image = Image(da.zeros(shape, chunks=4096, dtype=np.uint8), "large")
+    data, keywords, _ = image_layer(image)
+    axes = slice(0, 2) if keywords.get("rgb") else slice(-2, None)
+    assert max(data[-1].shape[axes]) <= PYRAMID_PX
+    assert data[-1].shape[axes] == tuple(-(-side // 8) for side in shape[-2:])
+    layer = ViewerModel().add_image(data, **keywords)
+    assert image_from(layer).shape == shape[-2:]
+    assert copy.deepcopy(layer.metadata[OVERVIEW]) is layer.metadata[OVERVIEW]
+
+
+def test_smaller_copies_in_the_file_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cellseg.gui.layers.IN_MEMORY_BYTES", 0)
+    plane = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    group = zarr.create_group(tmp_path / "a.ome.zarr")
+    datasets = []
+    for level in (0, 1):
+        group.create_array(str(level), data=plane[:: 2**level, :: 2**level])
+        scale = [{"type": "scale", "scale": [2.0**level] * 2}]
+        datasets.append({"path": str(level), "coordinateTransformations": scale})
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    data, keywords, _ = image_layer(read_image(tmp_path / "a.ome.zarr"))
+    assert keywords["multiscale"]
+    np.testing.assert_array_equal(data[1].compute(), plane[::2, ::2])
+
+
+def test_a_plane_too_large_to_paint_is_refused():
+    check_size("a", (16_384, 16_384))
+    with pytest.raises(CellsegError, match="'a' has 100,000 x 100,000 px"):
+        check_size("a", (100_000, 100_000))
 
 
 def test_a_volume_is_no_image():
@@ -164,4 +205,4 @@ def test_only_images_have_source_files(tmp_path):
     viewer.add_image(np.zeros((4, 4)), metadata={KEY: Link("image", "a", path=tmp_path / "a.tif")})
     viewer.add_image(np.zeros((4, 4)))
     viewer.add_labels(np.zeros((4, 4), int), metadata={KEY: Link("labels", "a", path=tmp_path / "b.tif")})
-    assert source_files(viewer) == [tmp_path / "a.tif"]
+    assert source_files(viewer) == {tmp_path / "a.tif": None}

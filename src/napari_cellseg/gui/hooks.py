@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Reader = Callable[[str | Sequence[str]], "list[LayerData]"]
 
-SUFFIXES = (".mrc", ".mrcs", ".map", ".tif", ".tiff")
-FOLDERS = (".ome.zarr", ".cellseg")
+SUFFIXES = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".btf", ".tf8")
+FOLDERS = (".zarr", ".cellseg")
 STUDY_FILE = "study.json"
 
 
@@ -62,10 +62,17 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _image(path: Path) -> LayerData:
-    from napari_cellseg.gui.layers import image_layer
+    from napari_cellseg.gui.layers import image_layer, stack_layer
+    from napari_cellseg.gui.overview import start_filling
     from napari_cellseg.images.micrographs import read_image
+    from napari_cellseg.images.readers.pixels import StackError
 
-    return image_layer(read_image(path))
+    try:
+        made = image_layer(read_image(path))
+    except StackError:  # to be looked at; for the docks it is one image too many
+        return stack_layer(path)
+    start_filling(made[1]["metadata"])
+    return made
 
 
 def _project_layers(path: Path) -> list[LayerData]:

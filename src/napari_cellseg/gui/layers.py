@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field, replace
+from math import ceil, log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.overview import OVERVIEW, Overview
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.normalise import intensity_figures
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 KEY = "napari-cellseg"  # where a layer's metadata holds its Link
 IN_MEMORY_BYTES = 512 * 1024**2  # below this an image is held, so that panning reads no file
 PYRAMID_PX = 8192  # above this a plane is shown through smaller copies of itself
+MOST_PX = 2**28  # of a plane that can be painted: held whole, in one texture of 16,384 px a side
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,24 @@ def _plane_shear(shear: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
     return upper[[-2], [-1]]
 
 
+def check_size(name: str, shape: tuple[int, int], *, remedy: str = "cut out regions and add those") -> None:
+    """Refuse a plane whose labels the viewer could not hold.
+
+    Raises
+    ------
+    CellsegError
+        If it has more than 268 million pixels.
+
+    Examples
+    --------
+    >>> check_size("a", (3710, 3838))
+    """
+    if shape[0] * shape[1] > MOST_PX:
+        raise CellsegError(
+            f"'{name}' has {shape[0]:,} x {shape[1]:,} px", f"at most {MOST_PX:,} px for labels here", remedy
+        )
+
+
 def pixel_place(pixel_nm: float | None) -> dict[str, Any]:
     """Return the keyword arguments of a plane with this pixel size; none if it is unknown.
 
@@ -169,10 +190,12 @@ def pixel_nm_of(layer: Layer) -> float | None:
 def image_layer(image: Image, *, link: Link | None = None) -> tuple[Any, dict[str, Any], str]:
     """Return an image as napari layer data: pixels, keyword arguments, ``"image"``.
 
-    Small images are read into memory; large ones stay lazy and get a pyramid, of which
-    napari reads what is looked at. Three channels of uint8 are shown as colours, other
-    channels behind a slider.
+    Small images are read into memory; large ones stay lazy and come as a pyramid, of which
+    napari reads what is looked at: the file's own, else one whose top `start_filling` fills in.
+    Three channels of uint8 are shown as colours, other channels behind a slider.
     """
+    from napari_cellseg.images.micrographs import smaller_copies  # with dask: a dock opens without it
+
     rgb = image.channels == 3 and image.data.dtype == np.uint8
     data = image.data if image.data.ndim == 2 or image.channels > 1 else image.data[0]
     keywords: dict[str, Any] = {
@@ -192,13 +215,36 @@ def image_layer(image: Image, *, link: Link | None = None) -> tuple[Any, dict[st
         keywords["contrast_limits"] = (low, high if high > low else low + 1)
     if data.nbytes <= IN_MEMORY_BYTES:
         return data.compute(scheduler="threads"), keywords, "image"
-    levels = [data]
-    while max(levels[-1].shape[:2] if rgb else levels[-1].shape[-2:]) > PYRAMID_PX:
-        last = levels[-1]
-        levels.append(last[::2, ::2] if rgb else last[..., ::2, ::2])
+    levels = [data, *(level.transpose(1, 2, 0) if rgb else level for level in smaller_copies(image))]
+    levels += _further_levels(levels[-1], rgb, keywords)
     if len(levels) > 1:
         keywords["multiscale"] = True
     return (levels if len(levels) > 1 else data), keywords, "image"
+
+
+def stack_layer(path: Path) -> tuple[Any, dict[str, Any], str]:
+    """Return a file of several images as napari layer data, read as it is looked at."""
+    from napari_cellseg.images.micrographs import read_planes, stem
+
+    data, pixel_nm = read_planes(path)
+    place = pixel_place(pixel_nm)
+    if place:
+        others = data.ndim - 2
+        place = {"scale": (1.0,) * others + place["scale"], "units": ("pixel",) * others + place["units"]}
+    return data, {"name": stem(path), **place}, "image"
+
+
+def _further_levels(data: Any, rgb: bool, keywords: dict[str, Any]) -> list[Any]:
+    """Return halved copies of a plane down to one that can be shown whole, which is filled in later."""
+    axes = (0, 1) if rgb else (-2, -1)
+    halvings = max(0, ceil(log2(max(data.shape[axis] for axis in axes) / PYRAMID_PX)))
+    if not halvings:
+        return []
+    steps = [2**level for level in range(1, halvings)]
+    lazy = [data[::step, ::step] if rgb else data[..., ::step, ::step] for step in steps]
+    overview = Overview(data, 2**halvings, axes[0])
+    keywords["metadata"][OVERVIEW] = overview
+    return [*lazy, overview.pixels]
 
 
 def image_from(layer: ImageLayer) -> Image:
@@ -294,14 +340,14 @@ def count_pixels(labels: NDArray[np.integer], classes: Classes) -> dict[str, int
     return {name: int(np.count_nonzero(labels == i)) for i, name in enumerate(classes.names) if i}
 
 
-def source_files(viewer: ViewerModel) -> list[Path]:
-    """Return the files that the image layers were opened from."""
-    found = []
+def source_files(viewer: ViewerModel) -> dict[Path, float | None]:
+    """Return the files that the image layers were opened from, and the pixel sizes (nm) the layers have."""
+    found = {}
     for layer in viewer.layers:
         link = link_of(layer)
         path = link.path if link is not None and link.role == "image" else layer.source.path
         if path is not None and isinstance(layer, ImageLayer):
-            found.append(Path(path))
+            found[Path(path)] = pixel_nm_of(layer)
     return found
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.readers.mrc import open_mrc
-from napari_cellseg.images.readers.ome_zarr import is_zarr, open_ome_zarr
+from napari_cellseg.images.readers.ome_zarr import is_zarr, open_ome_zarr, smaller_ome_zarr
 from napari_cellseg.images.readers.pictures import open_picture
 from napari_cellseg.images.readers.pixels import DAMAGE, Pixels, Source, reason
-from napari_cellseg.images.readers.tiff import open_tiff
+from napari_cellseg.images.readers.tiff import open_tiff, smaller_tiff
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +111,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Reader:
-    """One kind of image file: its suffixes, how it is opened, what it is."""
+    """One kind of image file: its suffixes, how it is opened, what it is.
+
+    `smaller`, where there is one, opens the smaller copies of the image in the file.
+    """
 
     suffixes: tuple[str, ...]
     open: Callable[[Path], Source]
     description: str
+    smaller: Callable[[Path], list[Source]] | None = None
 
 
 READERS: dict[str, Reader] = {
@@ -123,11 +127,15 @@ READERS: dict[str, Reader] = {
         (".tif", ".tiff", ".btf", ".tf8"),
         open_tiff,
         "TIFF: plain, tiled, BigTIFF, ImageJ, OME; one image a file",
+        smaller_tiff,
     ),
-    "mrc": Reader((".mrc", ".mrcs"), open_mrc, "MRC micrograph of one section"),
+    "mrc": Reader((".mrc", ".mrcs", ".map"), open_mrc, "MRC micrograph of one section"),
     "png/jpg": Reader((".png", ".jpg", ".jpeg"), open_picture, "PNG or JPG picture, grey or RGB"),
     "ome-zarr": Reader(
-        (".zarr",), open_ome_zarr, "OME-Zarr 0.4 or 0.5, or a plain zarr array; full resolution"
+        (".zarr",),
+        open_ome_zarr,
+        "OME-Zarr 0.4 or 0.5, or a plain zarr array; full resolution",
+        smaller_ome_zarr,
     ),
 }
 
@@ -162,10 +170,67 @@ def read_image(path: str | Path, *, pixel_nm: float | None = None) -> Image:
         source = reader.open(path)
         pixels = Pixels.of(path.absolute(), source)
     except DAMAGE as error:
-        raise CellsegError(
-            f"{path.name}: cannot be opened ({reason(error)})", reader.description, "copy or export it again"
-        ) from error
+        raise _unopened(path, reader, error) from error
     return Image(pixels.lazy(), stem(path), source.pixel_nm if pixel_nm is None else pixel_nm, path, pixels)
+
+
+def _unopened(path: Path, reader: Reader, error: BaseException) -> CellsegError:
+    found = f"{path.name}: cannot be opened ({reason(error)})"
+    return CellsegError(found, reader.description, "copy or export it again")
+
+
+def read_planes(path: str | Path) -> tuple[da.Array, float | None]:
+    """Return all planes of a file as they are stored, lazily, and the pixel size in nm or None.
+
+    For showing a stack, which `read_image` refuses.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of a kind listed in `READERS`.
+
+    Returns
+    -------
+    (..., y, x) dask array
+    float or None
+
+    Raises
+    ------
+    CellsegError
+        If the file is missing, empty or damaged.
+    """
+    path = Path(path).expanduser()
+    reader = _reader(path)
+    try:
+        source = reader.open(path)
+        array = source.open(path).array
+    except DAMAGE as error:
+        raise _unopened(path, reader, error) from error
+    chunks = (1,) * (len(source.axes) - 2)
+    data: da.Array = da.from_array(array, chunks=(*chunks, -1, -1), name=False)  # type: ignore[no-untyped-call]
+    return da.moveaxis(data, [source.axes.index(axis) for axis in "yx"], [-2, -1]), source.pixel_nm
+
+
+def smaller_copies(image: Image) -> list[da.Array]:
+    """Return the smaller copies of an image that its file holds, the largest first, none of it read.
+
+    For showing a large image; a file without them, or pixels without a file, give none.
+
+    Examples
+    --------
+    >>> smaller_copies(Image.from_array(np.eye(4)))
+    []
+    """
+    if image.path is None or image.pixels is None:
+        return []
+    smaller = _reader(image.path).smaller
+    try:
+        sources = [] if smaller is None else smaller(image.path)
+        found = [Pixels.of(image.path.absolute(), source) for source in sources]
+    except (*DAMAGE, CellsegError):  # the image itself can be read without them
+        return []
+    channels = image.data.shape[:-2]
+    return [pixels.lazy() for pixels in found if pixels.shape[:-2] == channels]
 
 
 def _reader(path: Path) -> Reader:

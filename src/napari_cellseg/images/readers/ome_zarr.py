@@ -1,5 +1,6 @@
 """OME-Zarr 0.4 and 0.5, and plain zarr arrays."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,28 @@ def open_ome_zarr(path: Path) -> Source:
         plain = "qyx"[-node.ndim :] if node.ndim < 4 else "tczyx"[-node.ndim :]
         return _source(node, _open_array, plain, None)
     multiscale, root = _multiscale(node, path)
-    array = node[f"{root}{multiscale['datasets'][0]['path']}"]
+    array = _level(node, multiscale, root, 0)
     if not isinstance(array, zarr.Array):
         raise CellsegError(f"{path.name}: its full resolution is no array", "an OME-Zarr image")
     axes = _axes(multiscale, array.ndim)
-    names = "".join(str(axis["name"]).lower()[:1] for axis in axes)
-    return _source(array, _open_full_resolution, names, _pixel_nm(multiscale, axes, path.name))
+    size = _pixel_nm(multiscale, axes, path.name)
+    return _source(array, partial(_open_level, level=0), _names(axes), size)
+
+
+def smaller_ome_zarr(path: Path) -> list[Source]:
+    """Return the smaller copies an OME-Zarr image holds, the largest first; none for a plain array."""
+    import zarr
+
+    node = zarr.open(str(path), mode="r")
+    if isinstance(node, zarr.Array):
+        return []
+    multiscale, root = _multiscale(node, path)
+    arrays = [(k, _level(node, multiscale, root, k)) for k in range(1, len(multiscale["datasets"]))]
+    return [
+        _source(array, partial(_open_level, level=k), _names(_axes(multiscale, array.ndim)), None)
+        for k, array in arrays
+        if isinstance(array, zarr.Array)
+    ]
 
 
 def _source(array: Any, opener: Any, axes: str, pixel_nm: float | None) -> Source:
@@ -60,12 +77,19 @@ def _open_array(path: Path) -> Handle:
     return Handle(zarr.open_array(str(path), mode="r"))
 
 
-def _open_full_resolution(path: Path) -> Handle:
+def _open_level(path: Path, *, level: int) -> Handle:
     import zarr
 
     group = zarr.open_group(str(path), mode="r")
-    multiscale, root = _multiscale(group, path)
-    return Handle(group[f"{root}{multiscale['datasets'][0]['path']}"])
+    return Handle(_level(group, *_multiscale(group, path), level))
+
+
+def _level(group: Any, multiscale: dict[str, Any], root: str, level: int) -> Any:
+    return group[f"{root}{multiscale['datasets'][level]['path']}"]
+
+
+def _names(axes: list[dict[str, Any]]) -> str:
+    return "".join(str(axis["name"]).lower()[:1] for axis in axes)
 
 
 def _multiscale(group: Any, path: Path) -> tuple[dict[str, Any], str]:

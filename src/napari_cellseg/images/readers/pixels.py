@@ -190,6 +190,10 @@ class Pixels:
         return data
 
 
+class StackError(CellsegError):
+    """A file of several images where one is wanted."""
+
+
 def channel_of(sizes: dict[str, int], name: str) -> str | None:
     """Return the axis that holds channels, None for a plane.
 
@@ -199,7 +203,7 @@ def channel_of(sizes: dict[str, int], name: str) -> str | None:
     Raises
     ------
     CellsegError
-        If there are no rows and columns, or more than one image.
+        If there are no rows and columns, or (`StackError`) more than one image.
 
     Examples
     --------
@@ -215,7 +219,7 @@ def channel_of(sizes: dict[str, int], name: str) -> str | None:
     if not long or unnamed or long in (["c"], ["s"]):
         return long[0] if long else None
     axes = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
-    raise CellsegError(
+    raise StackError(
         f"{name}: a stack of images (axes {axes})",
         "one image (y, x) or (c, y, x)",
         "save each image of the stack as a file of its own",

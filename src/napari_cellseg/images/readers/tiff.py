@@ -1,5 +1,6 @@
 """TIFF: plain, tiled, BigTIFF, ImageJ and OME."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -34,13 +35,11 @@ def open_tiff(path: Path) -> Source:
         series = tif.series[0]
         page = series.keyframe
         _check_length(tif, path)
-        height, width = page.imagelength, page.imagewidth
-        tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
-        chunk_px = (max(1, min(tile[0], height)), max(1, min(tile[1], width)))
-        several = chunk_px != (height, width)
+        chunk_px = _chunk_px(page)
+        several = chunk_px != (page.imagelength, page.imagewidth)
         if series.dataoffset is not None and series.dtype.kind != "b":
             opener = _open_mapped
-        elif not several or (chunk_px[1] == width and series.nbytes <= DECODED_BYTES):
+        elif not several or (chunk_px[1] == page.imagewidth and series.nbytes <= DECODED_BYTES):
             opener = _open_decoded
         else:
             opener = _open_chunked
@@ -51,8 +50,32 @@ def open_tiff(path: Path) -> Source:
             np.dtype(series.dtype),
             chunk_px,
             _pixel_nm(tif, path.name),
-            "S" in series.axes and page.samplesperpixel in (2, 4) and _has_alpha(page),
+            _is_alpha(series),
         )
+
+
+def smaller_tiff(path: Path) -> list[Source]:
+    """Return the smaller copies a pyramidal TIFF holds, the largest first."""
+    with tifffile.TiffFile(path) as tif:
+        return [
+            Source(
+                partial(_open_chunked, level=k),
+                series.axes.lower(),
+                tuple(series.shape),
+                np.dtype(series.dtype),
+                _chunk_px(series.keyframe),
+                alpha=_is_alpha(series),
+            )
+            for k, series in enumerate(tif.series[0].levels)
+            if k
+        ]
+
+
+def _chunk_px(page: Any) -> tuple[int, int]:
+    """Return (y, x) of a tile or a strip."""
+    height, width = page.imagelength, page.imagewidth
+    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    return max(1, min(tile[0], height)), max(1, min(tile[1], width))
 
 
 def _open_mapped(path: Path) -> Handle:
@@ -63,11 +86,11 @@ def _open_mapped(path: Path) -> Handle:
         return Handle(np.memmap(path, dtype, "r", offset, tuple(series.shape)))
 
 
-def _open_chunked(path: Path) -> Handle:
+def _open_chunked(path: Path, *, level: int = 0) -> Handle:
     import zarr
 
     tif = tifffile.TiffFile(path)
-    store = tif.series[0].aszarr(level=0)
+    store = tif.series[0].aszarr(level=level)
 
     def close() -> None:
         store.close()
@@ -109,10 +132,12 @@ def _check_length(tif: tifffile.TiffFile, path: Path) -> None:
             )
 
 
-def _has_alpha(page: Any) -> bool:
-    return page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK) and bool(
-        page.extrasamples
-    )
+def _is_alpha(series: Any) -> bool:
+    """Tell whether the last channel of a series is transparency."""
+    page = series.keyframe
+    if "S" not in series.axes or page.samplesperpixel not in (2, 4) or not page.extrasamples:
+        return False
+    return page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK)
 
 
 def _pixel_nm(tif: tifffile.TiffFile, name: str) -> float | None:
