@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 
 from napari_cellseg.gui.annotate import AnnotateDock
 from napari_cellseg.gui.copy_box import DRAWN, WHOLE
@@ -169,6 +170,77 @@ def test_a_file_that_is_no_image_is_named(dock, tmp_path, project):
     dock.add_files([str(tmp_path / "empty.tif")])
     assert "empty.tif" in dock.message.text()
     assert len(project.images) == 2
+
+
+def test_one_bad_file_keeps_no_other_out(dock, tmp_path, images, project):
+    empty = Project.create(tmp_path / "empty", project.classes)
+    dock.set_project(empty)
+    for name in "abcd":
+        (tmp_path / f"{name}.tif").touch()
+    bad = [str(tmp_path / f"{name}.tif") for name in "abcd"]
+    dock.add_files([bad[0], str(images[0]), *bad[1:], str(images[1])])
+    assert [record.name for record in empty.images] == ["bar_1", "bar_2"]
+    lines = dock.message.text().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["a.tif", "b.tif", "c.tif", "and 1 more"]
+
+
+def test_layers_join_the_project_at_the_pixel_size_they_have(dock, tmp_path, images, project):
+    from napari_cellseg.gui.hooks import read_layers
+
+    empty = Project.create(tmp_path / "empty", project.classes)
+    dock.set_project(empty)
+    data, keywords, _ = read_layers(str(images[0]))[0]
+    dock.viewer.add_image(data, **{**keywords, "scale": (0.7, 0.7)})
+    dock.add_layers()
+    assert empty.image("bar_1").pixel_nm == pytest.approx(0.7)
+
+
+def test_the_dock_says_what_comes_next(dock, tmp_path, images, project):
+    assert "New ..." in dock.saved.text()
+    empty = Project.create(tmp_path / "empty", project.classes)
+    dock.set_project(empty)
+    assert "Add files ..." in dock.saved.text()
+    dock.add_files([str(images[0])])
+    dock.viewer.layers.clear()
+    assert "click an image" in dock.saved.text()
+
+
+def test_a_missing_image_is_found_again_and_an_unwanted_one_taken_off(dock, tmp_path, images, project):
+    (tmp_path / "elsewhere").mkdir()
+    moved = images[0].rename(tmp_path / "elsewhere" / images[0].name)
+    dock.set_project(project)
+    assert link_of(dock.painted).image == "bar_2"  # the first that is there
+    dock.show_image("bar_1")
+    assert "missing" in dock.message.text()
+    actions = {action.text().split()[0]: action for action in dock.images.menu_for("bar_1").actions()}
+    assert list(actions) == ["Find", "Take"]
+    dock.find_again("bar_1", moved)
+    assert link_of(dock.painted).image == "bar_1"
+    paint(dock.painted, 30, 30)
+    dock.images.menu_for("bar_1").actions()[1].trigger()
+    assert [record.name for record in project.images] == ["bar_2"]
+    assert not dock.viewer.layers
+    dock.add_files([str(moved)])
+    assert project.labels("bar_1").any()
+
+
+def test_an_image_whose_content_changed_is_pointed_out(dock, images, project):
+    tifffile.imwrite(images[0], np.ones((64, 80), np.uint16))
+    dock.set_project(project)
+    assert "has changed since it was added" in dock.message.text()
+
+
+def test_the_last_class_goes_unless_it_is_painted(dock, project):
+    dock.set_project(project)
+    paint(dock.painted, 30, 30, 3)
+    dock.remove_class()
+    assert "'edge' is painted" in dock.message.text()
+    dock.painted.undo()
+    dock.remove_class()
+    assert project.classes.targets == ("bar",)
+    dock.remove_class()
+    dock.remove_class()
+    assert "no class but the background" in dock.message.text()
 
 
 def test_no_more_than_the_open_dock_is_needed_to_go_on_saving(viewer, dock, project, qtbot):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,20 +18,21 @@ from napari_cellseg.gui.copy_box import COPY_KEY, CopyBox
 from napari_cellseg.gui.dock import Dock, Message, button
 from napari_cellseg.gui.image_table import ImageTable
 from napari_cellseg.gui.layers import count_pixels, link_of, linked, set_classes, source_files
-from napari_cellseg.gui.opening import close_others, next_image, open_image, open_project
+from napari_cellseg.gui.opening import close_image, next_image, open_image, open_project, save_all
 from napari_cellseg.gui.project_row import ProjectRow
+from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import napari.viewer
     from napari.layers import Labels
 
-    from napari_cellseg.images.annotation import Classes
-
 COUNT_MS = 400  # after the last stroke
+SHOWN = 3  # files that could not be added
 NEXT_IMAGE_KEY = "N"
+FILES_TIP = "Add image files to the project; OME-Zarr folders: drop them into the window, then 'Add layers'"
 NO_PROJECT = CellsegError("no project is open", remedy="press 'New ...' or 'Open ...' above")
 NO_IMAGE = CellsegError("no image of the project is open", remedy="add a file, or click one in the list")
 
@@ -68,9 +71,11 @@ class AnnotateDock(Dock):
 
         self.images = ImageTable()
         self.images.chosen.connect(self.show_image)
+        self.images.lost.connect(self._ask_file)
+        self.images.unwanted.connect(self.take_off)
         column, row = QVBoxLayout(), QHBoxLayout()
         column.addWidget(self.images)
-        row.addWidget(button("Add files ...", self._choose_files, "Add image files to the project"))
+        row.addWidget(button("Add files ...", self._choose_files, FILES_TIP))
         row.addWidget(
             button("Add layers", self.add_layers, "Add the image layers that were opened from files")
         )
@@ -89,7 +94,10 @@ class AnnotateDock(Dock):
         row.addWidget(button(f"Background stroke ({BACKGROUND_KEY})", self.paint_background))
         row.addWidget(button(f"Class stroke ({NEXT_CLASS_KEY})", self.paint_class, "Again: the next class"))
         column.addLayout(row)
-        column.addWidget(button("Add class ...", self._ask_class))
+        row = QHBoxLayout()
+        row.addWidget(button("Add class ...", self._ask_class))
+        row.addWidget(button("Remove last class", self.remove_class, "Only a class that is painted nowhere"))
+        column.addLayout(row)
         self.section("Classes: click one, then paint", column)
 
         self.copying = CopyBox()
@@ -112,13 +120,14 @@ class AnnotateDock(Dock):
     # -- project and images
 
     def set_project(self, project: Project) -> None:
-        """Work on a project; opens its first image in an empty viewer."""
+        """Work on a project; opens its first image that is there in an empty viewer."""
         self.project = project
         self.project_row.show_project(project)
         self.images.show_project(project)
         self.classes.show_classes(project.classes)
         if project.images and not self.viewer.layers:
-            self.show_image(project.images[0].name)
+            there = [image for image in project.images if not image.missing]
+            self.show_image((there or project.images)[0].name)
         self._follow()
 
     @property
@@ -133,8 +142,8 @@ class AnnotateDock(Dock):
     def show_image(self, name: str) -> None:
         """Open an image of the project with its annotation; the former one is saved and closed."""
         with self._telling():
-            open_image(self.viewer, self._project(), name)
-            close_others(self.viewer, self._project(), name)
+            open_image(self.viewer, self._project(), name, alone=True)
+            self.message.say(self._project().image(name).complaint(), "bad")
 
     def show_next(self) -> None:
         """Open the next image, one without strokes if there is any."""
@@ -145,27 +154,61 @@ class AnnotateDock(Dock):
                 raise CellsegError("the project has no other image", remedy="press 'Add files ...'")
             self.show_image(name)
 
-    def add_files(self, paths: list[str]) -> None:
-        """Add image files to the project; opens the first if none is open."""
+    def add_files(self, paths: Sequence[str | Path], *, pixels_nm: Sequence[float | None] = ()) -> None:
+        """Add image files to the project, but those that are none; opens the first if none is open.
+
+        Parameters
+        ----------
+        paths : sequence of str or Path
+        pixels_nm : sequence of float or None
+            Their pixel sizes, where they are known better than from the files.
+        """
         with self._telling():
             project = self._project()
-            try:
-                added = [project.add_image(path).name for path in paths]
-            finally:
-                self.images.show_project(project)
+            added, failed = [], []
+            for path, pixel_nm in zip_longest(paths, pixels_nm):
+                try:
+                    added.append(project.add_image(path, pixel_nm=pixel_nm).name)
+                except CellsegError as error:
+                    failed.append(str(error))
+            self.images.show_project(project)
             if added and self.painted is None:
                 self.show_image(added[0])
+            if failed:
+                more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+                self.message.say("\n".join(failed[:SHOWN] + more), "bad")
+
+    def take_off(self, name: str) -> None:
+        """Take an image off the project; its strokes come back when it is added again."""
+        with self._telling():
+            project = self._project()
+            close_image(self.viewer, project, name)
+            project.remove_image(name)
+            self.images.show_project(project)
+            self.message.say(f"'{name}' is off the project; its strokes are kept.", "good")
+
+    def find_again(self, name: str, path: str | Path) -> None:
+        """Say where the file of an image is now, and open it."""
+        with self._telling():
+            self._project().relocate_image(name, path)
+            self.images.show_project(self._project())
+            self.show_image(name)
+
+    def _ask_file(self, name: str) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, f"Where is {name} now?")
+        if path:
+            self.find_again(name, path)
 
     def add_layers(self) -> None:
-        """Add the image layers that were opened from files."""
+        """Add the image layers that were opened from files, at the pixel size they have here."""
         with self._telling():
-            paths = source_files(self.viewer)
-            if not paths:
+            files = source_files(self.viewer)
+            if not files:
                 raise CellsegError(
                     "no image here was opened from a file", remedy="save it, then add the file"
                 )
             self._project()
-            self.add_files([str(path) for path in paths])
+            self.add_files(list(files), pixels_nm=list(files.values()))
 
     def _choose_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self.native, "Images to add")
@@ -210,6 +253,15 @@ class AnnotateDock(Dock):
         """Add a class at the end, in the next free colour."""
         with self._telling():
             self._set_classes(self._project().classes.added(name.strip()))
+
+    def remove_class(self) -> None:
+        """Remove the last class, if it is painted nowhere."""
+        with self._telling():
+            classes = self._project().classes
+            if not classes.targets:
+                raise CellsegError("there is no class but the background", remedy="press 'Add class ...'")
+            save_all(self.viewer, self._project().path)
+            self._set_classes(Classes(classes.names[:-1], classes.colors[:-1]))
 
     def rename_class(self, label: int, name: str) -> None:
         """Call a class something else; what is painted stays."""
@@ -297,10 +349,21 @@ class AnnotateDock(Dock):
             self.classes.show_label(int(self._watched.selected_label))
 
     def _show_saved(self) -> None:
+        """Show whether the strokes are on the disk; before there are any, what to do next."""
         layer = self.painted
-        saving = None if layer is None else link_of(layer).saving
+        if layer is None:
+            self.saved.say(self._next_step(), "wait")
+            return
+        saving = link_of(layer).saving
         text = "" if saving is None else saving.state()
         self.saved.say(text, "bad" if text.startswith("NOT") else "good")
+
+    def _next_step(self) -> str:
+        if self.project is None:
+            return "Press 'New ...' to make a project, or 'Open ...'."
+        if not self.project.images:
+            return "Next: 'Add files ...', or 'Add layers' for the images that are open."
+        return "Next: click an image in the list to open it."
 
     def _bind_keys(self) -> dict[str, object]:
         keys = {

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableWidget, QTableWidgetItem
 
 from napari_cellseg.gui.job import start_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from qtpy.QtCore import QPoint
 
     from napari_cellseg.gui.job import StepsWorker
     from napari_cellseg.images.project import Project
@@ -24,9 +26,13 @@ class ImageTable(QTableWidget):
     -------
     chosen(str)
         Name of the image that was clicked.
+    lost(str), unwanted(str)
+        Its file is to be looked for, or it is to be taken off the project (right click).
     """
 
     chosen = Signal(str)
+    lost = Signal(str)
+    unwanted = Signal(str)
 
     def __init__(self) -> None:
         super().__init__(0, 2)
@@ -37,8 +43,10 @@ class ImageTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        self.setFixedHeight(130)
+        self.setMinimumHeight(110)
         self.cellClicked.connect(lambda row, column: self.chosen.emit(self.item(row, 0).text()))
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._show_menu)
         self._job: StepsWorker | None = None
 
     def show_project(self, project: Project | None) -> None:
@@ -48,10 +56,9 @@ class ImageTable(QTableWidget):
         self.setRowCount(len(records))
         for row, record in enumerate(records):
             name = QTableWidgetItem(record.name)
-            name.setToolTip(str(record.path))
+            name.setToolTip(f"{record.path}\nright click: take it off the project")
             if record.missing:
-                name.setText(record.name)
-                name.setToolTip(f"missing: {record.path}")
+                name.setToolTip(f"missing: {record.path}\nright click: say where it is now")
                 name.setForeground(Qt.GlobalColor.red)
             self.setItem(row, 0, name)
             pixels = QTableWidgetItem("-")
@@ -67,12 +74,25 @@ class ImageTable(QTableWidget):
         for row in range(self.rowCount()):
             if self.item(row, 0).text() == name:
                 self.selectRow(row)
+                self.scrollToItem(self.item(row, 0))
 
     def show_count(self, name: str, pixels: int) -> None:
         """Show how many pixels of an image are annotated."""
         for row in range(self.rowCount()):
             if self.item(row, 0).text() == name:
                 self.item(row, 1).setText(f"{pixels:,}" if pixels else "-")
+
+    def menu_for(self, name: str) -> QMenu:
+        """Return what can be done with an image besides opening it."""
+        menu = QMenu(self)
+        menu.addAction("Find the file ...", lambda: self.lost.emit(name))
+        menu.addAction("Take off the project (its strokes are kept)", lambda: self.unwanted.emit(name))
+        return menu
+
+    def _show_menu(self, place: QPoint) -> None:
+        row = self.rowAt(place.y())
+        if row >= 0:
+            self.menu_for(self.item(row, 0).text()).exec(self.viewport().mapToGlobal(place))
 
     def stop(self) -> None:
         """End the counting in the background."""
