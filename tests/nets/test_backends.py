@@ -4,7 +4,14 @@ import torch
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.nets import backends
-from napari_cellseg.nets.backends import BACKENDS, autocast, pick_device, pick_precision, prepare
+from napari_cellseg.nets.backends import (
+    BACKENDS,
+    autocast,
+    keep_freed_memory,
+    pick_device,
+    pick_precision,
+    prepare,
+)
 
 WINDOWS = np.random.default_rng(0).normal(size=(3, 2, 32, 48)).astype(np.float32)
 AVAILABLE = [name for name, backend in BACKENDS.items() if not backend.missing()]
@@ -118,3 +125,10 @@ def test_autocast():
 @pytest.mark.parametrize("name", BACKENDS)
 def test_described(name):
     assert BACKENDS[name].description
+
+
+def test_keeping_memory_is_safe_to_ask_for_twice_and_where_there_is_no_glibc(monkeypatch):
+    keep_freed_memory()
+    keep_freed_memory()
+    monkeypatch.setattr("sys.platform", "win32")
+    keep_freed_memory.__wrapped__()

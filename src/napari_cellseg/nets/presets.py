@@ -166,7 +166,17 @@ OURS: dict[str, Preset] = {
     ),
     "membrane": Preset(
         "membranes in electron microscopy at 4 to 8 nm a pixel",
-        LIGHT | {"steps": 100, "epochs": 30, "rotation_degrees": 180.0},
+        LIGHT
+        | {
+            "depth": 5,
+            "width": 24,
+            "window_px": 160,
+            "steps": 50,
+            "epochs": 40,
+            "rotation_degrees": 180.0,
+            "scale": 0.2,
+            "intensity": 0.3,
+        },
     ),
     "cells": Preset("cells in any field, at the image's own pixel size", {"rotation_degrees": 180.0}),
 }

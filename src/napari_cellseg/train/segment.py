@@ -22,7 +22,7 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import NOT_ANNOTATED, check_trainable, leave_out
 from napari_cellseg.images.quick_hash import quick_hash
 from napari_cellseg.images.whole_files import write_whole
-from napari_cellseg.nets.backends import pick_device, pick_precision
+from napari_cellseg.nets.backends import keep_freed_memory, pick_device, pick_precision
 from napari_cellseg.nets.encoders import load_encoder_weights
 from napari_cellseg.nets.losses import IGNORED, LOSSES
 from napari_cellseg.nets.model import HEADER_KEY, load_model, new_model, save_model, save_tensors
@@ -134,6 +134,8 @@ class _Training:
         if apart and self.spec.input_px is None:
             self.notices.append(f"{settings.architecture} in blocks is not quite the whole: {apart}.")
         self.device = pick_device(settings.device)
+        if self.device == "cpu":
+            keep_freed_memory()
         self.precision = pick_precision(settings.precision, self.device)
         torch.manual_seed(settings.seed)
         net = new_model(self.spec).net
