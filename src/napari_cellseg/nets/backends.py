@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Forward = Callable[[np.ndarray], np.ndarray]
 """``(n, channel, y, x)`` float32 -> probabilities ``(n, class, y, x)`` float32."""
 
-MALLOC_OPTIONS = {-3: 1 << 30, -1: 1 << 30, -2: 1 << 26}
-"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
+MALLOC_OPTIONS = {-3: 1 << 30, -1: 1 << 30, -2: 1 << 26, -8: 1}
+"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD in bytes; M_ARENA_MAX."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ def keep_freed_memory() -> None:
     """Let the C library keep what tensors free, up to a gigabyte, for the next ones.
 
     By default it gives blocks beyond 32 MB back to the system, and every large tensor then
-    waits for fresh pages: a quarter of a pass over 2000 x 2000 px. Does nothing where the
-    library is not glibc.
+    waits for fresh pages: a quarter of a pass over 2000 x 2000 px. Threads that are begun
+    later share one store, since those of their own hold no large blocks; so this belongs
+    before them. Does nothing where the library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -114,8 +115,6 @@ def _prepare_torch(model: Model, device: str, precision: str) -> Forward:
 
     device = pick_device(device)
     precision = pick_precision(precision, device)
-    if device == "cpu":
-        keep_freed_memory()
     net = model.net.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(windows: np.ndarray) -> np.ndarray:

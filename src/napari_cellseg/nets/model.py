@@ -18,6 +18,7 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.resample import working_shape
 from napari_cellseg.images.whole_files import replace_whole
+from napari_cellseg.nets.backends import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -221,6 +222,7 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load_file
 
     spec = read_spec(path)
+    keep_freed_memory()
     try:
         model = new_model(spec)
     except CellsegError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-CPU_BYTES = 1_400_000_000
+CPU_BYTES = 1_000_000_000
 """Most that a block may take on a CPU: a raw pass is as fast per pixel at 512 px as at 1856 px."""
 
 SHARE = 0.5  # of what is free: somebody else works here too
