@@ -3,23 +3,26 @@ import pytest
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.hooks import read_layers
+from napari_cellseg.gui.layers import is_changed, link_of
 from napari_cellseg.gui.view import show_demo
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.project import Project
+from napari_cellseg.predict.chain import parse_chain
+from napari_cellseg.predict.refine import refine_result
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
 
 
-def write_result(folder, name="bar_1", side=64):
+def write_result(folder, name="bar_1", side=64, uncertainty="none"):
     """Write a result whose right half is a filament."""
     out = folder / f"{name}.ome.zarr"
     grid = Grid((side, side), (side, side), 8, 8)
-    result = begin_result(
-        out, grid, classes=Classes.of("filament"), pixel_nm=0.5, identity={"image": "x"}, threshold=None
-    )
+    about = {"classes": Classes.of("filament"), "pixel_nm": 0.5, "identity": {"image": "x"}}
+    result = begin_result(out, grid, **about, threshold=None, uncertainty=uncertainty)
     probabilities = np.zeros((2, side, side), np.float32)
     probabilities[0, :, : side // 2] = probabilities[1, :, side // 2 :] = 1
-    result.write(slice(0, side), slice(0, side), probabilities)
+    doubt = probabilities[:1] if uncertainty != "none" else probabilities[:0]
+    result.write(slice(0, side), slice(0, side), np.concatenate([probabilities, doubt]))
     result.finish(out)
     return out
 
@@ -37,6 +40,27 @@ def test_a_result_opens_as_probabilities_and_labels(make_napari_viewer_proxy, tm
     assert labels.scale[0] == pytest.approx(0.5)
     assert str(labels.units[0]) == "nanometer"
     np.testing.assert_allclose(labels.extent.world, probabilities.extent.world)
+
+
+def test_uncertainty_and_refined_labels_open_on_top(make_napari_viewer_proxy, tmp_path):
+    out = write_result(tmp_path, uncertainty="entropy")
+    refine_result(out, parse_chain("remove-small:area_px=100000"))
+    viewer = make_napari_viewer_proxy()
+    for data, keywords, kind in read_layers(str(out)):
+        getattr(viewer, f"add_{kind}")(data, **keywords)
+    probabilities, doubt, segmented, refined = viewer.layers
+    assert [layer.name for layer in (doubt, segmented, refined)] == [
+        "bar_1 uncertainty",
+        "bar_1 labels as segmented",
+        "bar_1 labels",
+    ]
+    assert (refined.data == 1).all()
+    assert refined.visible
+    assert not segmented.visible
+    assert not is_changed(refined)
+    assert len({link_of(layer).result for layer in viewer.layers}) == 1
+    assert link_of(probabilities).target == "filament"
+    np.testing.assert_array_equal(doubt.data[:, :32], 255)
 
 
 def test_the_demo_opens_with_its_docks(make_napari_viewer_proxy, tmp_path, images):

@@ -124,6 +124,7 @@ def add_answer(viewer: ViewerModel, source: ImageLayer, answer: Answer) -> Image
         colormap=AGAINST_AND_FOR,
         contrast_limits=(-strongest, strongest),
         blending="translucent",
+        opacity=0.7,
         metadata={KEY: Link("explanation", image, None if link is None else link.project)},
         **place_within(source, answer.row, answer.col),
     )
@@ -142,9 +143,10 @@ def places_layer(viewer: ViewerModel, source: ImageLayer) -> Points:
     return viewer.add_points(
         ndim=2,
         name=f"{image} places",
-        symbol="cross",
-        size=max(8, max(image_from(source).shape) / 60),
+        symbol="ring",  # what it marks stays in sight
+        size=24,
         face_color="#009e73",
+        border_width=0,
         metadata={KEY: made},
         **place_of(source),
     )

@@ -144,7 +144,9 @@ def _row(name: str, field: FieldInfo, choices: Sequence[str] | None) -> ValueWid
     if choices is not None:
         return ComboBox(name=name, value=default, choices=list(choices), tooltip=tip)
     if annotation is bool:
-        return CheckBox(name=name, value=default, text="", tooltip=tip)
+        box = CheckBox(name=name, value=default, tooltip=tip)
+        box.text = ""  # magicgui would repeat the name that stands before it
+        return box
     if annotation is int:
         low, high = _bounds(field)
         return SpinBox(name=name, value=default, min=int(low), max=int(high), tooltip=tip)

@@ -55,6 +55,7 @@ class RefineBox(QWidget):
         self.job: StepsWorker | None = None
         self._hidden: Labels | None = None  # what the preview stands in for
         self.results, self.steps = QComboBox(), StepList()
+        self.results.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.preview = QCheckBox("preview what is in sight")
         self.over = QCheckBox("also what was painted")
         self.over.setToolTip("Change labels in place even where somebody corrected them by hand")
@@ -62,7 +63,7 @@ class RefineBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         rows.addRow("labels", self.results)
         row.addWidget(button("Into a new layer", self.to_new_layer, "Leaves the labels as they are"))
-        row.addWidget(button("Change these", self.in_place, "Ctrl+Z on the labels takes it back"))
+        row.addWidget(button("Change these labels", self.in_place, "Ctrl+Z on the labels takes it back"))
         column.addLayout(rows)
         column.addWidget(self.steps)
         column.addWidget(self.preview)

@@ -40,6 +40,7 @@ class StepList(QWidget):
         self.form: Form | None = None  # of the chosen step
         self.listed, self.adding, self.text = QListWidget(), QComboBox(), QLineEdit()
         self.listed.setMaximumHeight(84)
+        self.listed.setVisible(False)
         self.listed.setToolTip("Applied one after the other")
         self.listed.currentRowChanged.connect(lambda row: self._show_form())
         self.adding.addItems([ADD, *STEPS])
@@ -103,6 +104,7 @@ class StepList(QWidget):
         self.listed.addItems([_title(*step) for step in self.steps])
         self.listed.setCurrentRow(row)
         self.listed.blockSignals(False)
+        self.listed.setVisible(bool(self.steps))
         self._show_form()
         self._tell()
 
