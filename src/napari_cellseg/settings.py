@@ -87,7 +87,10 @@ class TrainSettings(Settings):
     )
     epochs: int = Field(20, ge=1, le=10_000, description="Epochs; each ends with a validation.")
     steps: int | None = Field(
-        20, ge=1, le=10_000, description="Optimiser steps in an epoch; empty = as many as see everything once."
+        20,
+        ge=1,
+        le=10_000,
+        description="Optimiser steps in an epoch; empty = as many as see everything once.",
     )
     batch: int = Field(8, ge=1, le=512, description="Windows in a step.")
     window_px: int = Field(256, ge=32, le=4096, description="Side of a training window in working pixels.")

@@ -44,9 +44,7 @@ class DemoSettings(Settings):
     """How the demo is run."""
 
     seed: int = Field(1, ge=0, description="Seed of the micrographs, the strokes and the training.")
-    micrographs: SimulateSettings = Field(
-        SESSION, description="How micrographs are simulated."
-    )
+    micrographs: SimulateSettings = Field(SESSION, description="How micrographs are simulated.")
     training: TrainSettings = Field(
         settings_from("filament-fast", TRAINING), description="How the network is trained."
     )
