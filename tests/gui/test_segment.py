@@ -96,3 +96,13 @@ def test_the_process_says_in_a_line_why_it_cannot(tmp_path, images, model_file):
     assert done.returncode == 2
     assert "none.tif" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_image_too_large_for_the_viewer_is_refused_with_a_way_out(dock, model_file, monkeypatch):
+    monkeypatch.setattr("napari_cellseg.gui.layers.MOST_PX", 99)
+    dock.viewer.add_image(np.zeros((10, 10)))
+    dock.model_row.choose(model_file)
+    dock.start()
+    assert "10 x 10 px" in dock.message.text()
+    assert "napari-cellseg segment" in dock.message.text()
+    assert dock.job is None

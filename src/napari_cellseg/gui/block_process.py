@@ -10,6 +10,7 @@ a line. Imports no napari.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import numpy as np
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.whole_files import write_errors
 from napari_cellseg.settings import SegmentSettings
 
 BLOCK_PX = 640  # in the viewer small blocks come first to the eye; alone, larger ones are cheaper
@@ -138,7 +140,7 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
     order, spec = blocks_by_distance(lazy, request.center), models[0].spec
 
     def plane(name: str, *shape: int) -> np.ndarray:
-        return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
+        return new_plane(folder / f"{name}.npy", shape)
 
     probabilities = plane("probabilities", spec.outputs, *image.shape)
     labels, doubt = plane("labels", *image.shape), None
@@ -158,6 +160,22 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
         yield BlockDone(*ends, done, len(order), pace * (len(order) - done), pace * len(order))
         if (folder / "stop").exists():
             return
+
+
+def new_plane(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Return zeros (uint8) of this shape that are a file; the disk has room for all of it.
+
+    Raises
+    ------
+    CellsegError
+        If it has not. Without asking first, the write that finds the disk full would end the process.
+    """
+    with write_errors(path):
+        made = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return made
 
 
 def classes_of(record: Loaded) -> Classes:

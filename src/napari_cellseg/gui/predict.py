@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_cellseg.gui.block_process import BlockDone, Loaded, Request, from_line
 from napari_cellseg.gui.job import Child
-from napari_cellseg.gui.layers import image_from, link_of
+from napari_cellseg.gui.layers import check_size, image_from, link_of
+from napari_cellseg.images.whole_files import write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellseg.settings import SegmentSettings
+
+TOO_LARGE = "use `napari-cellseg segment` and drop the .ome.zarr it makes into the window"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Segmentation:
     Raises
     ------
     CellsegError
-        If the layer is no image we know.
+        If the layer is no image we know, or too large.
     """
 
     def __init__(
@@ -75,9 +78,10 @@ class Segmentation:
         center: tuple[float, float],
         settings: SegmentSettings,
     ) -> None:
+        self.image = image_from(source)
+        check_size(self.image.name, self.image.shape, remedy=TOO_LARGE)
         self._kept = tempfile.TemporaryDirectory(prefix="napari-cellseg-")
         self.folder = Path(self._kept.name)
-        self.image = image_from(source)
         link = link_of(source)
         self._from_file = link is not None and link.path is not None and link.path.exists()
         file = str(link.path if self._from_file else self.folder / "image.npy")
@@ -95,7 +99,8 @@ class Segmentation:
         try:
             if not self._from_file:
                 pixels = self.image.data.compute(scheduler="threads")
-                np.save(self.folder / "image.npy", pixels)
+                with write_errors(self.folder / "image.npy"):
+                    np.save(self.folder / "image.npy", pixels)
             request = json.dumps(asdict(self.request))
             (self.folder / "request.json").write_text(request, "utf-8")
             planes: dict[str, Any] = {}

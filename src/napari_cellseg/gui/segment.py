@@ -16,7 +16,7 @@ from napari_cellseg.gui.form import Form
 from napari_cellseg.gui.job import Failed, start_job
 from napari_cellseg.gui.layers import link_of, linked
 from napari_cellseg.gui.model_row import NO_MODEL, ModelRow
-from napari_cellseg.gui.opening import close_others, next_image, open_image, open_project
+from napari_cellseg.gui.opening import next_image, open_image, open_project
 from napari_cellseg.gui.predict import Block, Segmentation
 from napari_cellseg.gui.project_row import ProjectRow
 from napari_cellseg.gui.refine import RefineBox
@@ -164,8 +164,7 @@ class SegmentDock(Dock):
             name = next_image(self.project, None if visible is None else link_of(visible).image)
             if name is None:
                 raise CellsegError("the project has no other image", remedy="add files in the Annotate dock")
-            open_image(self.viewer, self.project, name)
-            close_others(self.viewer, self.project, name)
+            open_image(self.viewer, self.project, name, alone=True)
         except CellsegError as error:
             self.message.say(str(error), "bad")
             return
