@@ -139,7 +139,7 @@ def test_a_wrong_setting_is_shown_and_nothing_starts(qtbot, dock, annotated):
 
 def test_a_preset_fills_in_the_form(dock):
     dock.form.rows["preset"].value = "filament-best"
-    assert dock.form.settings().pixel_nm == 0.6
+    assert dock.form.settings().pixel_nm == 0.8
 
 
 def test_curves_draw_whatever_comes(qtbot, dock):
