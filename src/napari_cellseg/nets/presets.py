@@ -166,17 +166,7 @@ OURS: dict[str, Preset] = {
     ),
     "membrane": Preset(
         "membranes in electron microscopy at 4 to 8 nm a pixel",
-        LIGHT
-        | {
-            "depth": 5,
-            "width": 24,
-            "window_px": 160,
-            "steps": 50,
-            "epochs": 40,
-            "rotation_degrees": 180.0,
-            "scale": 0.2,
-            "intensity": 0.3,
-        },
+        LIGHT | {"steps": 50, "epochs": 40, "rotation_degrees": 180.0, "scale": 0.15},
     ),
     "cells": Preset("cells in any field, at the image's own pixel size", {"rotation_degrees": 180.0}),
 }
