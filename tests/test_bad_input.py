@@ -4,6 +4,8 @@ import errno
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +185,17 @@ def test_a_model_that_is_none(kind, command, model, good, tmp_path, capsys):
     assert main([command, *arguments]) == 2
     assert path.name in complaint(capsys)
     assert not out.exists()
+
+
+def test_a_damaged_imagej_file_is_one_line_in_all(tmp_path):
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, NOISE, imagej=True)
+    cut(path)
+    code = f"import sys; from napari_cellseg.cli import main; sys.exit(main(['info', {str(path)!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "cut.tif: truncated" in line
 
 
 def mask(kind: str) -> np.ndarray:

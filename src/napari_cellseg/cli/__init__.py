@@ -5,6 +5,7 @@ Every command imports what it needs when it runs, so ``--help`` waits for nothin
 """
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dice+ce ...
     0
     """
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damage is in our own line
     try:
         code = app(
             list(sys.argv[1:] if argv is None else argv),
