@@ -2,14 +2,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 
 import napari_cellseg
-from napari_cellseg.gui.hooks import get_reader, read_layers, simulated_cells, simulated_micrograph
+from napari_cellseg.gui.hooks import (
+    FOLDERS,
+    SUFFIXES,
+    get_reader,
+    read_layers,
+    simulated_cells,
+    simulated_micrograph,
+)
 from napari_cellseg.gui.layers import link_of
 from napari_cellseg.gui.preferences import DEFAULTS, preference
+from napari_cellseg.images.micrographs import READERS
 
 MANIFEST = Path(napari_cellseg.__file__).with_name("napari.yaml")
 
@@ -45,6 +55,8 @@ def test_every_setting_has_the_same_default_without_a_settings_page(manifest):
         ("a.mrc", True),
         ("a.TIF", True),
         ("a.ome.zarr", True),
+        ("a.zarr", True),
+        ("a.btf", True),
         ("a.png", False),
         (["a.tif", "b.txt"], False),
         ([], False),
@@ -52,6 +64,23 @@ def test_every_setting_has_the_same_default_without_a_settings_page(manifest):
 )
 def test_only_what_is_read_better_is_taken(path, ours):
     assert (get_reader(path) is not None) == ours
+
+
+def test_every_suffix_that_is_taken_can_be_read(manifest):
+    readable = {suffix for reader in READERS.values() for suffix in reader.suffixes}
+    assert set(SUFFIXES) <= readable
+    patterns = manifest.contributions.readers[0].filename_patterns
+    assert {f"*{suffix}" for suffix in (*SUFFIXES, *FOLDERS)} <= set(patterns)
+
+
+def test_a_stack_is_shown_plane_by_plane(tmp_path):
+    pixels = np.arange(7 * 5 * 6, dtype=np.float32).reshape(7, 5, 6)
+    mrcfile.write(tmp_path / "a.mrcs", pixels, voxel_size=2.0)
+    ((data, keywords, kind),) = read_layers(str(tmp_path / "a.mrcs"))
+    layer = ViewerModel().add_image(data, **keywords)
+    assert (kind, layer.name, layer.data.shape) == ("image", "a", (7, 5, 6))
+    np.testing.assert_allclose(layer.scale, (1, 0.2, 0.2))
+    assert [str(unit) for unit in layer.units] == ["pixel", "nanometer", "nanometer"]
 
 
 def test_an_image_file_opens_with_its_pixel_size(images):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.micrographs import READERS, Image, find_images, read_image, stem
+from napari_cellseg.images.micrographs import READERS, Image, find_images, read_image, read_planes, stem
 from napari_cellseg.images.readers import pixels as pixels_module
 
 from .sample_files import EVERYTHING, noise
@@ -195,6 +195,32 @@ class TestImage:
     def test_pixel_size_is_checked(self, pixel_nm):
         with pytest.raises(CellsegError, match="pixel size"):
             Image.from_array(np.zeros((2, 2)), pixel_nm=pixel_nm)
+
+
+class TestReadPlanes:
+    @pytest.mark.parametrize("name", ["a.mrcs", "a.tif", "a.zarr"])
+    def test_a_stack_is_read_as_it_is_stored(self, tmp_path, name):
+        pixels, path = noise(7, 5, 6), tmp_path / name
+        if name == "a.mrcs":
+            mrcfile.write(path, pixels, voxel_size=2.0)
+        elif name == "a.tif":
+            tifffile.imwrite(path, pixels, photometric="minisblack", compression="zlib")
+        else:
+            zarr.save_array(str(path), pixels)
+        planes, pixel_nm = read_planes(path)
+        np.testing.assert_array_equal(planes.compute(), pixels)
+        assert planes.chunks[0] == (1,) * 7
+        assert pixel_nm == (pytest.approx(0.2) if name == "a.mrcs" else None)
+
+    def test_rows_and_columns_come_last(self, tmp_path):
+        pixels = noise(7, 5, 6, 3, dtype="uint8")
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+        np.testing.assert_array_equal(read_planes(tmp_path / "a.tif")[0], pixels.transpose(0, 3, 1, 2))
+
+    def test_damage_is_a_line(self, tmp_path):
+        (tmp_path / "a.mrcs").write_bytes(bytes(2000))
+        with pytest.raises(CellsegError, match=r"a\.mrcs"):
+            read_planes(tmp_path / "a.mrcs")
 
 
 class TestFindImages:

@@ -16,7 +16,7 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.readers.mrc import open_mrc
 from napari_cellseg.images.readers.ome_zarr import is_zarr, open_ome_zarr, smaller_ome_zarr
 from napari_cellseg.images.readers.pictures import open_picture
-from napari_cellseg.images.readers.pixels import DAMAGE, Pixels, Source, reason
+from napari_cellseg.images.readers.pixels import DAMAGE, Decoded, Pixels, Source, reason
 from napari_cellseg.images.readers.tiff import open_tiff, smaller_tiff
 
 
@@ -204,8 +204,12 @@ def read_planes(path: str | Path) -> tuple[da.Array, float | None]:
     try:
         source = reader.open(path)
         array = source.open(path).array
+        if isinstance(array, Decoded):
+            array = array[...]
     except DAMAGE as error:
         raise _unopened(path, reader, error) from error
+    if 0 in source.shape:
+        raise CellsegError(f"{path.name}: an image without pixels, {source.shape}", "at least 1 x 1")
     chunks = (1,) * (len(source.axes) - 2)
     data: da.Array = da.from_array(array, chunks=(*chunks, -1, -1), name=False)  # type: ignore[no-untyped-call]
     return da.moveaxis(data, [source.axes.index(axis) for axis in "yx"], [-2, -1]), source.pixel_nm

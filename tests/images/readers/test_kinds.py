@@ -8,7 +8,7 @@ import tifffile
 import zarr
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.micrographs import read_image
+from napari_cellseg.images.micrographs import read_image, smaller_copies
 
 from ..sample_files import EVERYTHING, noise, write_ome_zarr
 
@@ -94,6 +94,20 @@ class TestTiff:
         image = read_image(tmp_path / "a.ome.tif")
         np.testing.assert_array_equal(image.read(slice(60, 200), slice(50, 70))[0], pixels[60:200, 50:70])
 
+    @pytest.mark.parametrize("channels", [(), (3,)])
+    def test_smaller_copies_of_a_pyramid(self, tmp_path, channels):
+        pixels, axes = noise(*channels, 64, 96), "CYX"[-2 - len(channels) :]
+        with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+            writer.write(pixels, subifds=2, tile=(16, 16), photometric="minisblack", metadata={"axes": axes})
+            for step in (2, 4):
+                writer.write(
+                    pixels[..., ::step, ::step], subfiletype=1, tile=(16, 16), photometric="minisblack"
+                )
+        copies = smaller_copies(read_image(tmp_path / "a.ome.tif"))
+        assert len(copies) == 2
+        for step, copy in zip((2, 4), copies, strict=True):
+            np.testing.assert_array_equal(copy.compute(), pixels[..., ::step, ::step])
+
     def test_one_bit(self, tmp_path):
         pixels = noise(20, 30) > 100
         tifffile.imwrite(tmp_path / "a.tif", pixels)
@@ -141,6 +155,11 @@ class TestMrc:
         image = read_image(tmp_path / "a.mrc")
         assert image.data.dtype == dtype
         np.testing.assert_array_equal(image.read(*EVERYTHING)[0], pixels)
+
+    def test_a_map_is_an_mrc_file(self, tmp_path):
+        with mrcfile.new(tmp_path / "a.map") as file:
+            file.set_data(noise(5, 6))
+        assert read_image(tmp_path / "a.map").shape == (5, 6)
 
     def test_a_stack_of_one(self, tmp_path):
         mrcfile.write(tmp_path / "a.mrcs", noise(1, 20, 30, dtype="int16"))
@@ -256,6 +275,24 @@ class TestOmeZarr:
         np.testing.assert_array_equal(
             image.read(slice(20, 60), slice(5, 90)), np.atleast_3d(pixels.T).T[:, 20:60, 5:90]
         )
+
+    @pytest.mark.parametrize("version", ["0.4", "0.5"])
+    def test_smaller_copies(self, tmp_path, version):
+        pixels = noise(40, 60)
+        path = write_ome_zarr(tmp_path / "a.ome.zarr", pixels, "yx", version)
+        assert smaller_copies(read_image(path)) == []
+        group = zarr.open_group(str(path), mode="r+")
+        stored = group.create_array("s1", shape=(20, 30), dtype=pixels.dtype)
+        stored[...] = pixels[::2, ::2]
+        attributes = group.attrs.asdict()
+        scale = [{"type": "scale", "scale": [2.0, 2.0]}]
+        multiscale = attributes.get("ome", attributes)["multiscales"][0]
+        multiscale["datasets"].append({"path": "s1", "coordinateTransformations": scale})
+        group.attrs.update(attributes)
+        (copy,) = smaller_copies(read_image(path))
+        np.testing.assert_array_equal(copy.compute(), pixels[::2, ::2])
+        (path / "s1").rename(path / "gone")
+        assert smaller_copies(read_image(path)) == []
 
     def test_plain_array(self, tmp_path):
         for shape in ((20, 30), (2, 20, 30)):
