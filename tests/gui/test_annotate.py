@@ -148,6 +148,29 @@ def test_a_prediction_is_copied_by_area_and_as_a_whole(dock, project):
     assert (annotation.data > 0).all()
 
 
+def test_a_mask_fills_what_is_not_annotated(dock, project, monkeypatch):
+    dock.set_project(project)
+    paint(dock.painted, 30, 30, 3)
+    kept = dock.painted.data > 0
+    mask = np.ones((64, 80), np.uint8)
+    mask[24:40] = 2
+    monkeypatch.setattr("napari_cellseg.gui.annotate.ask_mask", lambda parent, layer: mask)
+    dock.import_mask()
+    assert "Ctrl+Z" in dock.message.text()
+    assert (dock.painted.data[kept] == 3).all()
+    np.testing.assert_array_equal(dock.painted.data[~kept], mask[~kept])
+
+
+def test_a_renamed_prediction_can_be_copied(dock, project):
+    dock.set_project(project)
+    layer = dock.viewer.add_labels(np.full((64, 80), 2, np.uint8), name="bar_1 labels", scale=(0.5, 0.5))
+    layer.units = ("nm", "nm")
+    layer.name = "corrected"
+    dock.copying.where.setCurrentText(WHOLE)
+    dock.copy_prediction()
+    assert (dock.painted.data == 2).all()
+
+
 def test_layers_with_a_file_join_the_project(dock, tmp_path, images, project):
     empty = Project.create(tmp_path / "empty", project.classes)
     dock.set_project(empty)

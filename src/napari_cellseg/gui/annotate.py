@@ -18,6 +18,7 @@ from napari_cellseg.gui.copy_box import COPY_KEY, CopyBox
 from napari_cellseg.gui.dock import Dock, Message, button
 from napari_cellseg.gui.image_table import ImageTable
 from napari_cellseg.gui.layers import count_pixels, link_of, linked, set_classes, source_files
+from napari_cellseg.gui.mask_file import ask_mask
 from napari_cellseg.gui.opening import close_image, next_image, open_image, open_project, save_all
 from napari_cellseg.gui.project_row import ProjectRow
 from napari_cellseg.images.annotation import Classes
@@ -56,6 +57,7 @@ class AnnotateDock(Dock):
         layers = self.viewer.layers
         layers.events.inserted.connect(self._follow)
         layers.events.removed.connect(self._follow)
+        layers.events.renamed.connect(self._follow)
         layers.selection.events.active.connect(self._follow)
         self._keys = self._bind_keys()
         self._follow()
@@ -103,9 +105,10 @@ class AnnotateDock(Dock):
         self.copying = CopyBox()
         self.copying.wanted.connect(self.copy_prediction)
         self.copying.area_wanted.connect(self.draw_area)
+        self.copying.mask_wanted.connect(self.import_mask)
         column = QVBoxLayout()
         column.addWidget(self.copying)
-        self.section("Copy a prediction into the annotation", column)
+        self.section("Copy a prediction or a mask into the annotation", column)
         self.column.addStretch(1)
 
     @contextmanager
@@ -304,6 +307,14 @@ class AnnotateDock(Dock):
         """Copy the chosen prediction into the annotation."""
         with self._telling():
             self.message.say(self.copying.copy(self.viewer, self.painted), "good")
+
+    def import_mask(self) -> None:
+        """Fill the annotation from a mask file that the user chooses."""
+        with self._telling():
+            layer = self._in_work()
+            labels = ask_mask(self.native, layer)
+            if labels is not None:
+                self.message.say(self.copying.copy_mask(layer, labels), "good")
 
     # -- keeping up with the viewer
 

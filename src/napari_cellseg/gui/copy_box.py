@@ -9,12 +9,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QWidget
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.correct import drawn_region, field_in_sight, take_over
+from napari_cellseg.gui.correct import drawn_region, field_in_sight, fill, take_over
 from napari_cellseg.gui.dock import button
 from napari_cellseg.gui.layers import KEY, Link, link_of, linked, place_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.components import ViewerModel
+    from numpy.typing import NDArray
 
 IN_SIGHT, DRAWN, WHOLE = "what is in sight", "the drawn area", "the whole image"
 COPY_KEY = "G"
@@ -29,10 +31,13 @@ class CopyBox(QWidget):
         "Copy" was pressed.
     area_wanted()
         "Draw an area" was pressed.
+    mask_wanted()
+        "From a mask file ..." was pressed.
     """
 
     wanted = Signal()
     area_wanted = Signal()
+    mask_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +54,9 @@ class CopyBox(QWidget):
         row.addWidget(button("Draw an area", self.area_wanted.emit, "Circle what you want with the lasso"))
         row.addWidget(button(f"Copy ({COPY_KEY})", self.wanted.emit, "Ctrl+Z takes it back"))
         layout.addRow(row)
+        layout.addRow(
+            button("From a mask file ...", self.mask_wanted.emit, "Fill the annotation from a picture")
+        )
 
     def offer(self, viewer: ViewerModel, annotation: Labels | None) -> None:
         """List the label layers that may be copied, predictions of this image first."""
@@ -100,5 +108,13 @@ class CopyBox(QWidget):
             region, mask = drawn_region(areas[0], annotation)
         changed = take_over(annotation, viewer.layers[name], region, mask, replace=self.over.isChecked())
         viewer.layers.selection.active = annotation
+        return self._told(changed)
+
+    def copy_mask(self, annotation: Labels, labels: NDArray[np.integer]) -> str:
+        """Fill an annotation with the labels (y, x) of a mask and return what happened, in a sentence."""
+        everything = tuple(slice(0, side) for side in labels.shape)
+        return self._told(fill(annotation, labels, everything, replace=self.over.isChecked()))
+
+    def _told(self, changed: int) -> str:
         kept = "" if self.over.isChecked() else "; what was annotated is kept"
         return f"Copied {changed:,} pixels{kept}. Ctrl+Z takes it back."

@@ -120,8 +120,21 @@ def take_over(
     """
     rows, cols = region or tuple(slice(0, side) for side in annotation.data.shape)
     predicted = _nearest(prediction, annotation, rows, cols)
+    return fill(annotation, predicted, (rows, cols), mask, replace=replace)
+
+
+def fill(
+    annotation: Labels,
+    labels: NDArray[np.integer],
+    region: Region,
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    replace: bool = False,
+) -> int:
+    """Write labels (y, x), but their zeros, into a region of an annotation; else as `take_over`."""
+    rows, cols = region
     present = np.asarray(annotation.data[rows, cols])
-    wanted = (predicted > 0) & (predicted != present)
+    wanted = (labels > 0) & (labels != present)
     if mask is not None:
         wanted &= mask
     if not replace:
@@ -132,7 +145,7 @@ def take_over(
     # napari keeps these in its undo list for long: small integers weigh a quarter
     small = np.min_scalar_type(max(annotation.data.shape))
     indices = ((row + rows.start).astype(small), (col + cols.start).astype(small))
-    annotation.data_setitem(indices, predicted[wanted].astype(annotation.data.dtype))
+    annotation.data_setitem(indices, labels[wanted].astype(annotation.data.dtype))
     return int(row.size)
 
 

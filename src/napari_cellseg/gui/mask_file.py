@@ -1,0 +1,83 @@
+"""A mask file as labels for an annotation: which side of it is the class is asked, never assumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.layers import link_of
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_cellseg.formats.masks import Polarity
+
+FILES = "Masks (*.png *.tif *.tiff *.jpg *.jpeg *.mrc);;All files (*)"
+SIDES: dict[Polarity, str] = {
+    "bright": "the brighter side",
+    "dark": "the darker side",
+    "labels": "its numbers: 0 = background, 1 = the first class, ...",
+}
+
+
+def mask_labels(annotation: Labels, path: Path, polarity: Polarity) -> NDArray[Any]:
+    """Return the labels (y, x) in a mask file, 1 = background, 2.. = classes.
+
+    Raises
+    ------
+    CellsegError
+        If the file is no mask, of another size than the annotation, or of more classes.
+    """
+    from napari_cellseg.formats.masks import mask_to_labels  # with dask: a dock opens without it
+
+    labels = mask_to_labels(_plane(annotation, path), polarity)
+    classes = link_of(annotation).classes
+    if labels.max() >= len(classes):
+        raise CellsegError(
+            f"{path.name} holds {labels.max() - 1} classes",
+            f"at most {len(classes.targets)} as in the project",
+            "add the missing ones with 'Add class ...'",
+        )
+    return labels
+
+
+def ask_mask(parent: QWidget, annotation: Labels) -> NDArray[Any] | None:
+    """Ask for a mask of an image and for what in it is the class; None if the user does not want to.
+
+    What the mask looks like is said and preselected; it counts only if the user agrees.
+
+    Raises
+    ------
+    CellsegError
+        As `mask_labels`.
+    """
+    from napari_cellseg.formats.masks import suggest_polarity
+
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Choose a mask of this image", "", FILES)
+    if not chosen:
+        return None
+    path = Path(chosen)
+    suggestion = suggest_polarity(_plane(annotation, path))
+    names, likely = list(SIDES.values()), list(SIDES).index(suggestion.polarity)
+    question = f"In this mask, {suggestion.reason}.\nWhat is the class?"
+    name, agreed = QInputDialog.getItem(parent, path.name, question, names, likely, False)
+    if not agreed:
+        return None
+    return mask_labels(annotation, path, list(SIDES)[names.index(name)])
+
+
+def _plane(annotation: Labels, path: Path) -> NDArray[Any]:
+    from napari_cellseg.formats.masks import read_mask
+
+    plane = read_mask(path)
+    if plane.shape != annotation.data.shape:
+        raise CellsegError(
+            f"{path.name}: a mask of {plane.shape[0]} x {plane.shape[1]} px",
+            f"{annotation.data.shape[0]} x {annotation.data.shape[1]} px like the image",
+            "use the mask that belongs to this image, unscaled and uncropped",
+        )
+    return plane
