@@ -1,4 +1,4 @@
-"""Make the tutorial's pictures: docs/images/annotate.png, train.png and segment.png.
+"""Make the pictures of the docks: docs/images/annotate.png, train.png, segment.png, refine.png, why.png.
 
 Everything in them is real: micrographs are simulated, strokes drawn on two, a network is
 trained from the Train dock (minutes on a CPU) and the third micrograph is segmented.
@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QApplication
+import numpy as np
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_cellseg.gui.annotate import AnnotateDock
 from napari_cellseg.gui.dock import Dock
+from napari_cellseg.gui.layers import linked
 from napari_cellseg.gui.segment import SegmentDock
 from napari_cellseg.gui.train import TrainDock
 from napari_cellseg.images.annotation import Classes
@@ -28,7 +30,7 @@ from napari_cellseg.images.simulate import (
 )
 from napari_cellseg.nets.presets import settings_from
 
-TRAINING = {"depth": 4, "width": 8, "pixel_nm": 0.8, "epochs": 12, "steps": 20, "batch": 6, "window_px": 128}
+TRAINING = {"epochs": 12, "steps": 20}
 OUT = Path(__file__).parents[1] / "docs" / "images"
 
 
@@ -59,6 +61,37 @@ def shoot(viewer: napari.Viewer, dock: Dock, name: str) -> None:
     viewer.window.screenshot(str(OUT / name), canvas_only=False, flash=False)
 
 
+def shoot_foot(viewer: napari.Viewer, dock: Dock, name: str) -> None:
+    """Take a picture of the window with the foot of this dock's column in sight."""
+    wait(1)
+    bar = dock.native.findChild(QScrollArea).verticalScrollBar()
+    bar.setValue(bar.maximum())
+    shoot(viewer, dock, name)
+
+
+def clean_up_and_ask(viewer: napari.Viewer, segment: SegmentDock) -> None:
+    """Take pictures of steps with their preview, and of what spoke for a filament."""
+    labels, source = linked(viewer, "labels")[0], linked(viewer, "image")[0]
+    found = np.argwhere(labels.data == 2)
+    place = found[np.abs(found - np.array(labels.data.shape) / 2).sum(axis=1).argmin()]
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, *source.data_to_world(place)), 2 * camera.zoom
+    segment.refining.steps.set_text("hysteresis:low=0.3,high=0.7; remove-small:area_px=400; smooth")
+    segment.refining.preview.setChecked(True)
+    wait(30, lambda: bool(linked(viewer, "preview")))
+    shoot_foot(viewer, segment, "refine.png")
+    segment.refining.end_preview()
+
+    segment.explaining.mark()
+    linked(viewer, "places")[0].add(place)
+    camera.zoom = 2 * camera.zoom
+    segment.explaining.ask()
+    wait(300, lambda: segment.explaining.job is None)
+    labels.visible = False
+    print(segment.message.text())
+    shoot_foot(viewer, segment, "why.png")
+
+
 def main() -> None:
     """Go through the tutorial and take a picture of each dock."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -79,7 +112,7 @@ def main() -> None:
         shoot(viewer, annotate, "annotate.png")
 
         wait(30, train.start_button.isEnabled)
-        train.form.show_settings(settings_from("filament", TRAINING))
+        train.form.show_settings(settings_from("filament-fast", TRAINING))
         train.model_name.setText("actin")
         train.start()
         wait(options.minutes * 60, lambda: len(train.curves.epochs) >= 8 or train.job is None)
@@ -94,6 +127,7 @@ def main() -> None:
         shoot(viewer, segment, "segment.png")
         wait(300, lambda: segment.job is None)
         print(segment.message.text())
+        clean_up_and_ask(viewer, segment)
         viewer.close()
 
 
