@@ -136,7 +136,8 @@ def describe(spec: ModelSpec) -> str:
         f"at {spec.pixel_nm:g} nm a pixel" if spec.pixel_nm is not None else "at the image's own pixel size"
     )
     channels = f", {spec.channels} channels" if spec.channels > 1 else ""
-    lines.append(f"{spec.architecture} / {spec.encoder}, {size}{channels}")
+    network = f"{spec.architecture} / {spec.encoder}" if spec.encoder else spec.architecture
+    lines.append(f"{network}, {size}{channels}")
     images, score = spec.provenance.get("images") or [], spec.provenance.get("validation_dice")
     if images:
         shown = ", ".join(str(name) for name in images[:3]) + (" ..." if len(images) > 3 else "")
