@@ -108,13 +108,11 @@ def test_records_arrive_on_the_main_thread(qtbot):
     def steps():
         yield threading.current_thread() is threading.main_thread()
 
-    worker = start_job(
+    start_job(
         steps(),
         on_record=lambda record: seen.append((record, threading.current_thread() is threading.main_thread())),
         on_end=lambda: ended.append(True),
     )
-    with qtbot.waitSignal(worker.finished):
-        pass
     qtbot.waitUntil(lambda: bool(ended))
     assert seen == [(False, True)]
 
