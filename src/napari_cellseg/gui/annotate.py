@@ -98,7 +98,7 @@ class AnnotateDock(Dock):
         column.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(button("Add class ...", self._ask_class))
-        row.addWidget(button("Remove last class", self.remove_class, "Only a class that is painted nowhere"))
+        row.addWidget(button("Remove the last", self.remove_class, "Only a class that is painted nowhere"))
         column.addLayout(row)
         self.section("Classes: click one, then paint", column)
 
@@ -108,7 +108,7 @@ class AnnotateDock(Dock):
         self.copying.mask_wanted.connect(self.import_mask)
         column = QVBoxLayout()
         column.addWidget(self.copying)
-        self.section("Copy a prediction or a mask into the annotation", column)
+        self.section("Copy labels into the annotation", column)
         self.column.addStretch(1)
 
     @contextmanager

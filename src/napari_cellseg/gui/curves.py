@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_cellseg.train.records import Epoch
 
 LOSS, VALIDATION, SCORE = "#e69f00", "#56b4e9", "#009e73"
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 20, 30
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 28, 30
 
 
 class Curves(QWidget):
@@ -24,7 +24,7 @@ class Curves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.epochs: list[Epoch] = []
-        self.setFixedHeight(230)
+        self.setFixedHeight(246)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip("Dice: 1 = the validation pixels are all right, 0 = none is")
 
@@ -101,7 +101,7 @@ class Curves(QWidget):
                 painter.drawEllipse(point, 2.5, 2.5)
             painter.setBrush(Qt.BrushStyle.NoBrush)
             text = name + (f"  {values[-1]:.3g}" if values and _known(values[-1]) else "")
-            painter.drawText(QPointF(x, area.top() + TOP - 7), text)
+            painter.drawText(QPointF(x, area.top() + 13), text)
             x += painter.fontMetrics().horizontalAdvance(text) + 12
         painter.setPen(ink)
         if area.top() > 0:

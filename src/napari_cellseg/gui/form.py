@@ -6,7 +6,7 @@ import types
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 from superqt import QCollapsible
 
 from napari_cellseg.errors import CellsegError
@@ -124,6 +124,7 @@ def _column(rows: Sequence[ValueWidget]) -> QWidget:
     layout = QFormLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # or the longest would widen the dock
     for row in rows:
         label = QLabel(row.label)
         label.setToolTip(row.tooltip)
@@ -142,7 +143,9 @@ def _row(name: str, field: FieldInfo, choices: Sequence[str] | None) -> ValueWid
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
     if choices is not None:
-        return ComboBox(name=name, value=default, choices=list(choices), tooltip=tip)
+        row = ComboBox(name=name, value=default, choices=list(choices), tooltip=tip)
+        row.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        return row
     if annotation is bool:
         box = CheckBox(name=name, value=default, tooltip=tip)
         box.text = ""  # magicgui would repeat the name that stands before it
