@@ -139,6 +139,7 @@ def test_a_wrong_setting_is_shown_and_nothing_starts(qtbot, dock, annotated):
 
 def test_a_preset_fills_in_the_form(dock):
     dock.form.rows["preset"].value = "filament-best"
+    assert "filaments" in dock.about_preset.text()
     assert dock.form.settings().pixel_nm == 0.8
 
 

@@ -47,6 +47,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     CellsegError
         If a file cannot be read.
     """
+    from napari_cellseg.gui.overview import start_filling
+
     layers: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:
         file = Path(one)
@@ -58,21 +60,20 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
             layers += _result_layers(file)
         else:
             layers.append(_image(file))
+    for _, keywords, _ in layers:
+        start_filling(keywords.get("metadata", {}))
     return layers
 
 
 def _image(path: Path) -> LayerData:
     from napari_cellseg.gui.layers import image_layer, stack_layer
-    from napari_cellseg.gui.overview import start_filling
     from napari_cellseg.images.micrographs import read_image
     from napari_cellseg.images.readers.pixels import StackError
 
     try:
-        made = image_layer(read_image(path))
+        return image_layer(read_image(path))
     except StackError:  # to be looked at; for the docks it is one image too many
         return stack_layer(path)
-    start_filling(made[1]["metadata"])
-    return made
 
 
 def _project_layers(path: Path) -> list[LayerData]:

@@ -92,9 +92,12 @@ class TrainDock(Dock):
         choices = {name: list(registry) for name, registry in keys.items()}
         self.form = Form(TrainSettings, basic=BASIC, choices=choices, labels=ROW_LABELS)
         self.form.rows["preset"].changed.connect(self._apply_preset)
+        self.about_preset = Message()
+        self.about_preset.say(PRESETS[TrainSettings().preset].description)
         self.model_name = QLineEdit()
         self.model_name.setPlaceholderText("model-1, model-2, ...")
         column, names = QVBoxLayout(), QFormLayout()
+        column.addWidget(self.about_preset)
         column.addWidget(self.form.native)
         names.addRow("name of the model", self.model_name)
         column.addLayout(names)
@@ -156,6 +159,7 @@ class TrainDock(Dock):
         self._look_job = None
 
     def _apply_preset(self, preset: str) -> None:
+        self.about_preset.say(PRESETS[preset].description)
         self.form.show_settings(settings_from(preset))
 
     # -- the training
