@@ -14,6 +14,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication, QScrollArea
+from scipy.ndimage import binary_erosion
 
 from napari_cellseg.gui.annotate import AnnotateDock
 from napari_cellseg.gui.dock import Dock
@@ -29,6 +30,7 @@ from napari_cellseg.images.simulate import (
     write_micrograph,
 )
 from napari_cellseg.nets.presets import settings_from
+from napari_cellseg.predict.postprocess import remove_small
 
 TRAINING = {"epochs": 12, "steps": 20}
 OUT = Path(__file__).parents[1] / "docs" / "images"
@@ -72,11 +74,12 @@ def shoot_foot(viewer: napari.Viewer, dock: Dock, name: str) -> None:
 def clean_up_and_ask(viewer: napari.Viewer, segment: SegmentDock) -> None:
     """Take pictures of steps with their preview, and of what spoke for a filament."""
     labels, source = linked(viewer, "labels")[0], linked(viewer, "image")[0]
-    found = np.argwhere(labels.data == 2)
+    inner = binary_erosion(remove_small(labels.data, area_px=4000) == 2, iterations=8)
+    found = np.argwhere(inner)
     place = found[np.abs(found - np.array(labels.data.shape) / 2).sum(axis=1).argmin()]
     camera = viewer.scene.camera
     camera.center, camera.zoom = (0, *source.data_to_world(place)), 2 * camera.zoom
-    segment.refining.steps.set_text("hysteresis:low=0.3,high=0.7; remove-small:area_px=400; smooth")
+    segment.refining.steps.set_text("hysteresis:low=0.3,high=0.7; remove-small:area_nm2=400; smooth")
     segment.refining.preview.setChecked(True)
     wait(30, lambda: bool(linked(viewer, "preview")))
     shoot_foot(viewer, segment, "refine.png")

@@ -17,13 +17,15 @@ from napari_cellseg.gui.opening import open_image
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.predict import explainers
+from napari_cellseg.predict.explain import Explanation
 
 
 def test_an_answer_lies_where_its_pixels_lie():
     viewer = ViewerModel()
     place = {"scale": (0.5, 0.25), "translate": (3, 4), "rotate": 30, "shear": [0.2]}
     source = viewer.add_image(np.zeros((60, 80)), name="a", **place)
-    layer = add_answer(viewer, source, Answer(np.eye(10, dtype=np.float32), 20, 30, "bar", 1.0, "lime"))
+    found = Explanation(np.eye(10, dtype=np.float32), slice(20, 30), slice(30, 40), "bar", 1.0)
+    layer = add_answer(viewer, source, Answer(found, "lime"))
     assert layer.name == "a why bar (lime)"
     for point in ((0, 0), (5, 9)):
         there = source.data_to_world(np.add(point, (20, 30)))

@@ -135,6 +135,11 @@ def test_steps_are_listed_set_and_written(box):
     assert "low 0.2" in steps.listed.item(0).text()
     steps.form.rows["low"].value = 0.9
     assert "low = 0.9 is above high" in box.heard[-1][0]
+    steps.listed.setCurrentRow(1)
+    steps.form.rows["area_nm2"].value = "50"
+    assert "both given" in box.heard[-1][0]
+    steps.form.rows["area_px"].value = ""
+    assert steps.text.text().endswith("remove-small:area_nm2=50.0")
     steps.add("threshold")  # in place of the other one
     assert [name for name, _ in steps.chain] == ["threshold", "remove-small"]
     steps.remove()

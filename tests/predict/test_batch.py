@@ -13,7 +13,7 @@ from napari_cellseg.predict import batch
 from napari_cellseg.predict.batch import FileDone, refine_files, segment_files, write_labels_tiff
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.postprocess import remove_small
-from napari_cellseg.predict.refine import final_labels
+from napari_cellseg.predict.refine import final_labels, refine_result
 from napari_cellseg.predict.store import Result
 from napari_cellseg.settings import SegmentSettings
 
@@ -185,6 +185,13 @@ def test_a_labels_file_that_somebody_changed_is_kept(folder):
     np.testing.assert_array_equal(tifffile.imread(outputs[1]), corrected)
     assert next(refine_files(outputs[:1], CHAIN, overwrite=True)).status == "done"
     assert (tifffile.imread(outputs[1]) == 1).any()
+
+
+def test_a_kill_between_the_two_outputs_is_no_change_of_somebodys(folder):
+    result = run(folder, "a")[0].outputs[0]
+    refine_result(result, CHAIN)  # and the TIFF still holds the labels as segmented
+    assert next(refine_files([result], CHAIN)).status == "done"
+    np.testing.assert_array_equal(tifffile.imread(folder / "out/a_labels.tif"), final_labels(result)[:])
 
 
 def test_what_cannot_be_refined_stops_no_other(folder):

@@ -20,7 +20,7 @@ settings = {
     "smooth": st.builds(Smooth, sigma_px=st.floats(0.3, 50)),
 } | dict.fromkeys(
     ("remove-small", "fill-holes"),
-    st.builds(Area, area_px=st.integers(1, 10**9), area_nm2=st.none() | st.floats(1e-9, 1e9)),
+    st.builds(Area, area_px=st.integers(1, 10**9)) | st.builds(Area, area_nm2=st.floats(1e-9, 1e9)),
 )
 starting = [name for name, step in STEPS.items() if step.from_probabilities]
 
@@ -59,6 +59,7 @@ def test_blanks_and_defaults():
         ("threshold:value=2", r"step threshold: value = 2 .*less than 1"),
         ("threshold:value=x", r"step threshold: value = x .*number"),
         ("remove-small:area_px=0", r"area_px = 0 .*greater than or equal to 1"),
+        ("fill-holes:area_px=9,area_nm2=2", r"step fill-holes: area_px and area_nm2 are both given"),
         ("hysteresis:low=0.7,high=0.3", r"step hysteresis: low = 0.7 is above high = 0.3"),
         ("smooth; threshold", r"step threshold starts anew"),
     ],

@@ -25,19 +25,16 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_cellseg.images.micrographs import Image
+    from napari_cellseg.predict.explain import Explanation
 
 AGAINST_AND_FOR = Colormap([rgba("#0072b2"), [1, 1, 1, 0], rgba("#d55e00")], name="against and for")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The file that `napari-cellseg explain` wrote, read: `report.explanation`."""
+    """What `napari-cellseg explain` found, and by which method."""
 
-    heat: np.ndarray
-    row: int
-    col: int
-    class_name: str
-    odds: float
+    found: Explanation
     method: str
 
 
@@ -95,8 +92,7 @@ class Question:
             yield from self.child.records()
             if self.out.exists():
                 found, _ = read_explanation(self.out)
-                start = found.rows.start, found.cols.start
-                yield Answer(found.heat, *start, found.class_name, found.odds, self.method)
+                yield Answer(found, self.method)
         finally:
             self._kept.cleanup()
 
@@ -115,18 +111,17 @@ def _no_record(line: str) -> Any:
 
 def add_answer(viewer: ViewerModel, source: ImageLayer, answer: Answer) -> ImageLayer:
     """Show an answer where it belongs over its image; orange speaks for the class, blue against."""
-    link, active = link_of(source), viewer.layers.selection.active
-    image = source.name if link is None else link.image
-    strongest = float(np.abs(answer.heat).max()) or 1.0
+    found, active, link = answer.found, viewer.layers.selection.active, _link(source, "explanation")
+    strongest = float(np.abs(found.heat).max()) or 1.0
     layer = viewer.add_image(
-        answer.heat,
-        name=f"{image} why {answer.class_name} ({answer.method})",
+        found.heat,
+        name=f"{link.image} why {found.class_name} ({answer.method})",
         colormap=AGAINST_AND_FOR,
         contrast_limits=(-strongest, strongest),
         blending="translucent",
         opacity=0.7,
-        metadata={KEY: Link("explanation", image, None if link is None else link.project)},
-        **place_within(source, answer.row, answer.col),
+        metadata={KEY: link},
+        **place_within(source, found.rows.start, found.cols.start),
     )
     viewer.layers.selection.active = active
     return layer
@@ -134,20 +129,18 @@ def add_answer(viewer: ViewerModel, source: ImageLayer, answer: Answer) -> Image
 
 def places_layer(viewer: ViewerModel, source: ImageLayer) -> Points:
     """Return the points layer over an image in which places are marked; added if there is none."""
-    link = link_of(source)
-    image = source.name if link is None else link.image
-    found = linked(viewer, "places", image=image)
+    link = _link(source, "places")
+    found = linked(viewer, "places", image=link.image)
     if found:
         return found[0]
-    made = Link("places", image, None if link is None else link.project)
     return viewer.add_points(
         ndim=2,
-        name=f"{image} places",
-        symbol="ring",  # what it marks stays in sight
-        size=24,
-        face_color="#009e73",
-        border_width=0,
-        metadata={KEY: made},
+        name=f"{link.image} places",
+        size=30,
+        face_color="transparent",  # what it marks stays in sight
+        border_color="#009e73",
+        border_width=0.08,
+        metadata={KEY: link},
         **place_of(source),
     )
 
@@ -160,11 +153,8 @@ def marked_place(viewer: ViewerModel, source: ImageLayer) -> tuple[float, float]
     CellsegError
         If no point is there.
     """
-    active = viewer.layers.selection.active
-    link = link_of(source)
-    image = source.name if link is None else link.image
-    layers = [active, *linked(viewer, "places", image=image)]
-    for layer in layers:
+    places = linked(viewer, "places", image=_link(source, "places").image)
+    for layer in (viewer.layers.selection.active, *places):
         if isinstance(layer, Points) and len(layer.data):
             chosen = max(layer.selected_data, default=len(layer.data) - 1)
             return _moved(layer, source, layer.data[chosen][-2:])
@@ -175,6 +165,12 @@ def cursor_place(viewer: ViewerModel, source: ImageLayer) -> tuple[float, float]
     """Return the pixel (row, col) of an image under the cursor."""
     row, col = np.asarray(source.world_to_data(viewer.cursor.position))[-2:]
     return float(row), float(col)
+
+
+def _link(source: ImageLayer, role: str) -> Link:
+    """Return the link of a layer that belongs to an image layer."""
+    link = link_of(source)
+    return Link(role, source.name) if link is None else Link(role, link.image, link.project)
 
 
 def _moved(points: Layer, source: Layer, point: np.ndarray) -> tuple[float, float]:

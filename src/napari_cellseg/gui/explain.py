@@ -142,8 +142,8 @@ class ExplainBox(QWidget):
             self.said.emit(record.message.removeprefix("napari-cellseg: "), "bad")
         elif isinstance(record, Answer) and self._source in self.viewer.layers:
             add_answer(self.viewer, self._source, record)
-            share = "for it (orange) and against it (blue)"
-            self.said.emit(f"{record.class_name}, log-odds {record.odds:+.1f}: what spoke {share}.", "good")
+            found, share = record.found, "for it (orange) and against it (blue)"
+            self.said.emit(f"{found.class_name}, log-odds {found.odds:+.1f}: what spoke {share}.", "good")
 
     def _ended(self) -> None:
         self.job = None

@@ -42,7 +42,7 @@ class Link:
     ----------
     role : str
         ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
-        ``"explanation"``, or ``"copy"`` for what a user duplicated.
+        ``"preview"``, ``"places"``, ``"explanation"``, or ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.
     project : Path, optional

@@ -20,7 +20,7 @@ from napari_cellseg.images.whole_files import replace_whole, write_errors
 from napari_cellseg.predict.blocks import DEFAULTS
 from napari_cellseg.predict.chain import Chain, format_chain
 from napari_cellseg.predict.plan import ensemble
-from napari_cellseg.predict.refine import final_labels, finished_note, refine_result
+from napari_cellseg.predict.refine import final_labels, finished_note, refine_result, stored_labels
 from napari_cellseg.predict.store import read_own
 from napari_cellseg.predict.stream import BlockDone, refuse_existing, segment_to
 from napari_cellseg.predict.summary import Summary, shares
@@ -176,19 +176,20 @@ def refine_files(
 
 
 def _refuse_changed(target: Path, result: Path) -> None:
-    """Raise an error if the labels TIFF of a result holds something else than the result."""
-    if not target.exists():
-        return
-    written, labels = read_image(target), final_labels(result)
-    for top in range(0, labels.shape[0], TILE_PX):
-        rows = slice(top, top + TILE_PX)
-        band = np.asarray(labels[rows])
-        if written.shape != labels.shape or not np.array_equal(written.read(rows, slice(None))[0], band):
-            raise CellsegError(
-                f"{target} does not hold the labels of {result.name}",
-                "what segmenting wrote: somebody changed it",
-                "move it away, or replace it with --overwrite",
-            )
+    """Raise an error if the labels TIFF of a result holds neither its refined nor its plain labels."""
+    if target.exists() and not any(_holds(read_image(target), labels) for labels in stored_labels(result)):
+        raise CellsegError(
+            f"{target} does not hold the labels of {result.name}",
+            "what segmenting wrote: somebody changed it",
+            "move it away, or replace it with --overwrite",
+        )
+
+
+def _holds(written: Image, labels: zarr.Array[Any]) -> bool:
+    if written.shape != labels.shape:
+        return False
+    bands = (slice(top, top + TILE_PX) for top in range(0, labels.shape[0], TILE_PX))
+    return all(np.array_equal(written.read(rows, slice(None))[0], labels[rows]) for rows in bands)
 
 
 def result_path(out: Path, path: Path) -> Path:

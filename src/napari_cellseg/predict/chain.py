@@ -74,7 +74,7 @@ def format_chain(chain: Sequence[tuple[str, Settings]]) -> str:
     Examples
     --------
     >>> format_chain(parse_chain("hysteresis; remove-small:area_nm2=50"))
-    'hysteresis:low=0.3,high=0.6; remove-small:area_px=64,area_nm2=50.0'
+    'hysteresis:low=0.3,high=0.6; remove-small:area_nm2=50.0'
     """
     parts = []
     for name, settings in chain:

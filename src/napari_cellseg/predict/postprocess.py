@@ -203,12 +203,29 @@ class Hysteresis(Settings):
 
 
 class Area(Settings):
-    """Settings of `remove_small` and `fill_holes`."""
+    """Settings of `remove_small` and `fill_holes`: one of the two."""
 
-    area_px: int = Field(64, ge=1, le=10**9, description="Area in pixels; smaller ones are changed.")
-    area_nm2: float | None = Field(
-        None, gt=0, description="Area in square nanometres, instead of pixels where it is given."
+    area_px: int | None = Field(
+        64, ge=1, le=10**9, description="Area in pixels; smaller ones are changed; empty = in nm2."
     )
+    area_nm2: float | None = Field(
+        None, gt=0, description="The same in square nanometres; empty = in pixels."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_default(cls, values: Any) -> Any:
+        given = isinstance(values, dict) and values.get("area_nm2") is not None
+        return {"area_px": None, **values} if given else values
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.area_px is None) == (self.area_nm2 is None):
+            both = (
+                "neither area_px nor area_nm2 is" if self.area_px is None else "area_px and area_nm2 are both"
+            )
+            raise ValueError(f"{both} given: give one of them")
+        return self
 
     def pixels(self, pixel_nm: float | None) -> float:
         """Return the area in pixels.
@@ -219,6 +236,7 @@ class Area(Settings):
             If it is given in nm2 and the pixel size is unknown.
         """
         if self.area_nm2 is None:
+            assert self.area_px is not None
             return self.area_px
         if pixel_nm is None:
             raise CellsegError(

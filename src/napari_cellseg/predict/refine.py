@@ -85,9 +85,14 @@ def finished_note(path: Path) -> dict[str, Any]:
 
 def final_labels(path: Path) -> zarr.Array[Any]:
     """Return the labels (y, x) of a result that count: the refined ones where there are any."""
+    return stored_labels(path)[0]
+
+
+def stored_labels(path: Path) -> list[zarr.Array[Any]]:
+    """Return the labels (y, x) of a result: the refined ones, if there are any, then those as segmented."""
     own = read_own(path) or {}
-    name = REFINED if own.get("post") else SEGMENTATION
-    return zarr.open_array(path / "labels" / name / "0", mode="r")
+    names = (REFINED, SEGMENTATION) if own.get("post") else (SEGMENTATION,)
+    return [zarr.open_array(path / "labels" / name / "0", mode="r") for name in names]
 
 
 def _write_refined(path: Path, labels: NDArray[Any], post: str, classes: Classes) -> None:
