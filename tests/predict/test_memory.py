@@ -1,14 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_cellseg.predict.memory import (
-    CPU_BYTES,
-    SHARE,
-    bytes_per_px,
-    free_bytes,
-    is_out_of_memory,
-    window_px,
-)
+from napari_cellseg.predict.memory import CPU_BYTES, bytes_per_px, is_out_of_memory, window_px
 
 
 def test_bytes_of_a_network_that_can_be_counted():
@@ -27,8 +20,12 @@ def test_a_network_twice_as_wide_gets_half_the_window():
     assert many / few == pytest.approx(2, rel=0.2)  # what is free changes in between
 
 
-def test_free_memory_of_a_cpu_is_capped():
-    assert 0 < free_bytes("cpu") <= CPU_BYTES / SHARE
+def test_a_block_on_a_cpu_takes_no_more_than_is_of_use():
+    from torch import nn
+
+    net = nn.Conv2d(1, 8, 3, padding=1)
+    used = window_px(net, channels=1, stride=1, device="cpu", cpu_bytes=1e6)
+    assert 0 < used * 4 * 8 <= 1e6 < CPU_BYTES
 
 
 @pytest.mark.parametrize(

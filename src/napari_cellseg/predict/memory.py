@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     import torch
 
 CPU_BYTES = 1_000_000_000
-"""Most that a block may take on a CPU: a raw pass is as fast per pixel at 512 px as at 1856 px."""
+"""What a block may take on a CPU: a raw pass is as fast per pixel at 512 px as at 1856 px."""
 
 SHARE = 0.5  # of what is free: somebody else works here too
 WORKSPACE = 1.25  # buffers of the convolution libraries come on top of the tensors
 
 
-def window_px(net: torch.nn.Module, *, channels: int, stride: int, device: str) -> int:
+def window_px(
+    net: torch.nn.Module, *, channels: int, stride: int, device: str, cpu_bytes: float = CPU_BYTES
+) -> int:
     """Return how many pixels one window of `net` may have on `device`.
 
     Parameters
@@ -25,18 +27,23 @@ def window_px(net: torch.nn.Module, *, channels: int, stride: int, device: str) 
         As in the model's spec.
     device : str
         "cpu", "mps" or "cuda".
+    cpu_bytes : float
+        Most that it may take on a CPU, whatever is free.
     """
-    return int(free_bytes(device) * SHARE / (WORKSPACE * bytes_per_px(net, channels=channels, stride=stride)))
+    within = free_bytes(device) * SHARE
+    if not device.startswith("cuda"):
+        within = min(within, cpu_bytes)
+    return int(within / (WORKSPACE * bytes_per_px(net, channels=channels, stride=stride)))
 
 
 def free_bytes(device: str) -> float:
-    """Return the bytes that are free on `device`; on a CPU no more than is of use."""
+    """Return the bytes that are free on `device`."""
     import psutil
     import torch
 
     if device.startswith("cuda"):
         return float(torch.cuda.mem_get_info(device)[0])
-    return min(float(psutil.virtual_memory().available), CPU_BYTES / SHARE)
+    return float(psutil.virtual_memory().available)
 
 
 def bytes_per_px(net: torch.nn.Module, *, channels: int, stride: int) -> float:

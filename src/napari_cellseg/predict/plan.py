@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOSTLY_HALO = 2.5
+"""Pixels that the network computes for each that is kept, from which larger blocks are worth their memory."""
+
 WIDEST = 32.0  # a larger ratio of pixel sizes is a wrong unit in a header
 
 
@@ -81,12 +84,18 @@ def _plan_one(image: Image, model: Model, settings: SegmentSettings) -> Grid:
         )
         return replace(empty, block=(rows, cols))
     from napari_cellseg.nets.backends import pick_device
-    from napari_cellseg.predict.memory import window_px
+    from napari_cellseg.predict.memory import CPU_BYTES, window_px
 
     device = pick_device(settings.device)
-    most_px = window_px(model.net, channels=model.spec.channels, stride=stride, device=device)
-    block = block_shape(image.shape, most_px, halo=empty.halo, stride=stride, working=working)
-    return replace(empty, block=block)
+    for cpu_bytes in (CPU_BYTES, 2 * CPU_BYTES, 4 * CPU_BYTES):
+        most_px = window_px(
+            model.net, channels=model.spec.channels, stride=stride, device=device, cpu_bytes=cpu_bytes
+        )
+        block = block_shape(image.shape, most_px, halo=empty.halo, stride=stride, working=working)
+        grid = replace(empty, block=block)
+        if grid.cost < MOSTLY_HALO:
+            break
+    return grid
 
 
 def grid_of(image: Image, model: Model, settings: SegmentSettings, block: tuple[int, int] = (0, 0)) -> Grid:

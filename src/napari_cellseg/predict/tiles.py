@@ -81,6 +81,13 @@ class Grid:
         return height, width
 
     @property
+    def cost(self) -> float:
+        """Pixels the network computes for each working pixel of the plane."""
+        computed = self.counts[0] * self.counts[1] * self.window[0] * self.window[1]
+        rows, cols = self.working or self.shape
+        return computed / (rows * cols)
+
+    @property
     def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Sizes of the blocks in source pixels, as dask wants them."""
         down, across = (tuple(write.stop - write.start for _, _, write in side) for side in self._sides)
