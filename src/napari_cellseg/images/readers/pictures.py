@@ -66,10 +66,11 @@ def _has_16_bit_colours(path: Path) -> bool:
 
 
 def _open_decoded(path: Path) -> Handle:
-    return Handle(Decoded(path, _decode))
+    return Handle(Decoded(path, read_picture))
 
 
-def _decode(path: Path) -> NDArray[Any]:
+def read_picture(path: Path) -> NDArray[Any]:
+    """Return the pixels of a PNG or JPG file, ``(y, x)`` or ``(y, x, 3)``."""
     if _has_16_bit_colours(path):
         import imagecodecs
 
