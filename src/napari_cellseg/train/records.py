@@ -12,8 +12,17 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Before a classifier is trained: `done` of `total` cells are read, fitted or embedded."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Started:
-    """Training begins.
+    """Training begins; what stands here of windows and images are cells and samples for a classifier.
 
     Attributes
     ----------
@@ -76,9 +85,9 @@ class Epoch:
         This one, from 1, and how many are planned.
     train_loss, validation_loss : float
     score : float
-        Mean Dice of the classes (background left out) over all validation pixels.
+        Mean Dice of the classes (background left out) over all validation pixels; macro F1 of cells.
     dice : dict
-        Dice by class name; None where the class is in no validation pixel.
+        Dice (the same as F1) by class name; None where the class is not in what was held out.
     learning_rate : float
         The rate of the last step.
     seconds : float
@@ -108,7 +117,8 @@ class Finished:
     """Training ended; `model` holds the best network.
 
     `threshold` is the probability from which a pixel is the class, by validation (two
-    classes only); `reason` is "done", "early stopping", "time" or "cancelled".
+    classes only); `reason` is "done", "early stopping", "time" or "cancelled"; `device_peak_mb`
+    the most that tensors took on a graphics card, in 10**6 bytes.
     """
 
     model: str
@@ -118,11 +128,13 @@ class Finished:
     seconds: float
     halo_px: int
     threshold: float | None = None
+    device_peak_mb: float | None = None
 
 
-Record = Started | RateTrial | RateFound | Step | Epoch | Finished
+Record = Reading | Started | RateTrial | RateFound | Step | Epoch | Finished
 
 _EVENTS: dict[str, type[Record]] = {
+    "reading": Reading,
     "started": Started,
     "rate-trial": RateTrial,
     "rate-found": RateFound,

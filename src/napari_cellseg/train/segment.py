@@ -370,6 +370,7 @@ class _Training:
             seconds=self.clock.seconds,
             halo_px=halo_px,
             threshold=threshold,
+            device_peak_mb=torch.cuda.max_memory_allocated() / 1e6 if self.device[:4] == "cuda" else None,
         )
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.nets.model import read_spec
 from napari_cellseg.report.metrics import image_scores
 from napari_cellseg.report.study.child import note_of
+from napari_cellseg.report.study.layers import LAYERS, measure_layers, read_layers
 from napari_cellseg.report.study.results import StudyReport
 from napari_cellseg.report.study.run import StudyDone, StudyStarted, StudyStep, TrialDone, run_study
 
@@ -31,8 +32,8 @@ def made(tmp_path_factory):
     ``again`` is found finished, with what came of ``default``; ``broken`` finds a damaged file.
     """
     folder = write_fields(tmp_path_factory.mktemp("study") / "fields")
-    with (folder / "STUDY.yaml").open("a") as file:
-        file.write(SYSTEMS)
+    study = folder / "STUDY.yaml"
+    study.write_text("redundancy: true\n" + study.read_text() + SYSTEMS)
     out = folder.parent / "out"
     _close_at(run_study(folder / "STUDY.yaml", out), "loss")
     interrupted = {path.name for path in (*out.iterdir(), *(out / "default/seed-42").iterdir())}
@@ -148,9 +149,19 @@ def test_csv_and_markdown_rank(made):
 
 def test_the_page_shows_every_system(made):
     html = (made.out / "report.html").read_text()
-    assert html.count("<img") == 1 + 2 + 2 * 2
+    assert html.count("<img") == 1 + 2 + 2 * 3
     for word in ("Ranking", "1. ", "2. ", "broken got no rank", "calibration error", "cannot be told apart"):
         assert word in html
+
+
+def test_what_layers_keep_is_measured_once(made):
+    layers = read_layers(made.out / "default/seed-42")
+    assert len(layers) > 5
+    assert all(0 <= layer.entropy_bits <= 6 for layer in layers)  # of 64 windows
+    assert read_layers(made.out / "broken/seed-42") == []
+    before = (made.out / "default/seed-42" / LAYERS).stat().st_mtime_ns
+    measure_layers(made.out / "default/seed-42", [])
+    assert (made.out / "default/seed-42" / LAYERS).stat().st_mtime_ns == before
 
 
 def test_a_folder_with_a_study_is_kept_unless_told_otherwise(made):

@@ -29,6 +29,8 @@ class Training:
         What the training took, without starting the process.
     peak_mb : float
         Most memory of the process, in 10**6 bytes.
+    device_peak_mb : float or None
+        Most memory on the graphics card, where there is one.
     """
 
     parameters: int
@@ -39,6 +41,7 @@ class Training:
     ended: str
     seconds: float
     peak_mb: float
+    device_peak_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def read_training(run: Path, *, peak_mb: float) -> Training:
         ended=finished.reason,
         seconds=finished.seconds,
         peak_mb=peak_mb,
+        device_peak_mb=finished.device_peak_mb,
     )
 
 

@@ -10,6 +10,8 @@ from napari_cellseg.nets.presets import PRESETS
 from napari_cellseg.report.metrics import FIGURES
 from napari_cellseg.report.page import Page, Picture, Section, Table, write_page
 from napari_cellseg.report.progress import duration
+from napari_cellseg.report.redundancy import draw_information
+from napari_cellseg.report.study.layers import read_layers
 from napari_cellseg.report.study.pictures import View, draw_panels, draw_ranking, draw_training
 from napari_cellseg.report.study.results import StudyReport, SystemResult
 from napari_cellseg.report.study.tables import (
@@ -24,6 +26,11 @@ from napari_cellseg.report.study.words import count, lead, number, verdict, warn
 from napari_cellseg.settings import TrainSettings
 
 COLUMNS = 4
+LAYERS_SAID = (
+    "How many bits each convolution keeps of what the network is shown, and shares with its answer "
+    "(Renyi entropy, windows of the tested images). Layers in a row with the same bits repeat each other: "
+    "there the network can be thinner."
+)
 COLORS_SAID = "blue is right, yellow was missed, red-purple is not there"
 
 
@@ -127,10 +134,13 @@ def _system(
     shown = " and ".join(_where(view) for _, view in views)
     training = [one.training for one in system.outcomes if one.training]
     ended = ", ".join(f"epoch {one.best_epoch} of {len(one.epochs)} ({one.ended})" for one in training)
-    pictures = (
+    pictures: tuple[Picture, ...] = (
         Picture("Pictures", f"{shown}; errors: {COLORS_SAID}.", draw_panels(panels, COLUMNS)),
         Picture("Training", f"Best: {ended}.", draw_training(system)),
     )
+    layers = read_layers(report.folder / system.name / system.outcomes[0].trial)
+    if layers:
+        pictures += (Picture("What its layers keep", LAYERS_SAID, draw_information(layers)),)
     return Section(f"{rank}. {system.name}", _described(system), pictures, wide=True)
 
 

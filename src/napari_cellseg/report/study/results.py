@@ -69,6 +69,12 @@ class SystemResult:
         return max((one.training.peak_mb for one in self.outcomes if one.training), default=None)
 
     @property
+    def device_peak_mb(self) -> float | None:
+        """Most memory on the graphics card in a training, in 10**6 bytes; None without one."""
+        found = (one.training.device_peak_mb for one in self.outcomes if one.training)
+        return max((peak for peak in found if peak is not None), default=None)
+
+    @property
     def segment_seconds(self) -> float | None:
         """Seconds to segment an image, the mean of all."""
         return _mean([seconds for one in self.outcomes for seconds in one.segment_seconds.values()])

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.report.study.child import note_of, running
+from napari_cellseg.report.study.layers import measure_layers
 from napari_cellseg.report.study.outcome import Outcome, read_json, write_json
 from napari_cellseg.report.study.plan import StudyPlan, System, Trial, plan_study
 from napari_cellseg.report.study.results import StudyReport, make_report
@@ -95,6 +96,8 @@ def run_study(
         _make_room(out, plan, resume=resume, overwrite=overwrite)
         yield StudyStarted(len(plan.systems), len(plan.trials), plan.notices)
         outcomes = yield from _trials(out, plan)
+        if plan.study.redundancy:
+            yield from _layers(out, plan, outcomes)
         yield StudyStep(1.0, "writing the reports")
         report = make_report(out, plan, outcomes)
         write_reports(report)
@@ -135,6 +138,16 @@ def _trial(
             return outcome
         except CellsegError as error:
             return Outcome(system.name, trial.name, str(error))
+
+
+def _layers(out: Path, plan: StudyPlan, outcomes: list[Outcome]) -> Iterator[Record]:
+    """Measure what the layers of each network of the first trial keep."""
+    first = plan.trials[0]
+    images = [plan.samples[name].image for name in first.part.test]
+    for outcome in outcomes:
+        if outcome.trial == first.name and not outcome.message:
+            yield StudyStep(1.0, f"{outcome.system}: what its layers keep")
+            measure_layers(out / outcome.system / first.name, images)
 
 
 def _earlier(folder: Path) -> Outcome | None:

@@ -103,6 +103,10 @@ class StudyFile(Settings):
     )
     minutes: float | None = Field(None, gt=0, description="Time budget of each training.")
     settings: dict[str, Any] = Field({}, description="Training settings of all systems; a system's own win.")
+    redundancy: bool = Field(
+        False,
+        description="Add to the page how much of an image the layers of each network keep.",
+    )
     segmenting: SegmentSettings = Field(
         default_factory=SegmentSettings, description="How the trained networks are run."
     )

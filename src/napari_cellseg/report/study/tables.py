@@ -39,7 +39,8 @@ def ranking_table(report: StudyReport) -> Table:
                 "-" if pooled is None else number(pooled["accuracy"]),
                 "-" if system.parameters is None else f"{system.parameters / 1e6:.1f} M",
                 _seconds(system.train_seconds),
-                _memory(system.train_peak_mb),
+                _memory(system.train_peak_mb)
+                + ("" if system.device_peak_mb is None else f" + {_memory(system.device_peak_mb)} GPU"),
                 _seconds(system.segment_seconds),
                 _memory(system.segment_peak_mb),
                 ", ".join(f"{ranks[name]} {name}" for name in alike(report, system)) or "-",
@@ -112,6 +113,7 @@ def _row(report: StudyReport, system: SystemResult) -> dict[str, Any]:
         "parameters": system.parameters,
         "train_seconds": system.train_seconds,
         "train_peak_mb": system.train_peak_mb,
+        "train_gpu_peak_mb": system.device_peak_mb,
         "segment_seconds_per_image": system.segment_seconds,
         "segment_peak_mb": system.segment_peak_mb,
         "cannot_be_told_apart_from": " ".join(alike(report, system)),
