@@ -117,11 +117,9 @@ def _flagellate(rng: np.random.Generator, u: Plane, v: Plane) -> Drawn:
 def _detritus(rng: np.random.Generator, u: Plane, v: Plane) -> Drawn:
     radius = rng.uniform(6, 20)
     rough = ndimage.gaussian_filter(rng.standard_normal(u.shape), rng.uniform(2.5, 5.0))
-    distance = (
-        _ellipse(u, v, radius, radius * rng.uniform(0.45, 1))
-        + rng.uniform(0.08, 0.35) * radius * rough / rough.std()
-    )
-    inside = _edge(distance)
+    roughness = rng.uniform(0.08, 0.35) * radius / rough.std()
+    inside = _edge(_ellipse(u, v, radius, radius * rng.uniform(0.45, 1)) + roughness * rough)
+    body = inside * 0.65 * _grains(rng, u.shape, rng.uniform(1, 4)) ** 0.5
     pigment = inside * rng.choice([0.08, 0.3, 0.8], p=[0.35, 0.35, 0.3]) * _grains(rng, u.shape, 2.0)
     return Drawn(body, pigment, 0.8 * inside * _grains(rng, u.shape, 0.8))
 
