@@ -172,3 +172,31 @@ class SegmentSettings(Settings):
         "none",
         description="Map of doubt: entropy of the probabilities, or their spread between several views or models; 0 = sure, 1 = not at all.",
     )
+
+
+class ExportSettings(Settings):
+    """How coordinates are written for other programs; each format uses what it has a place for."""
+
+    flip_y: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="Count rows from the bottom; auto = for TIFF micrographs in files that RELION, EMAN or crYOLO read, as they do.",
+    )
+    step_px: float | None = Field(
+        None,
+        ge=0,
+        description="Distance of segments along a filament in pixels of the micrograph; 0 = the points of its path as they are, empty = from the rise.",
+    )
+    rise_angstrom: float = Field(
+        27.5, gt=0, description="Helical rise in angstrom; 27.5 is that of actin. Needs the pixel size."
+    )
+    units: int = Field(1, ge=1, description="Asymmetric units from one segment to the next.")
+    box_px: float | None = Field(
+        None,
+        gt=0,
+        description="Side of a box in pixels of the micrograph, about twice the width of a filament; empty = that of the file read.",
+    )
+    micrograph_pixel_nm: float | None = Field(
+        None,
+        gt=0,
+        description="Pixel size in nm of the micrograph the file is for, where filaments were traced at another one: coordinates are scaled.",
+    )

@@ -70,6 +70,11 @@ class Filament:
         """
         return float(self._arc[1][-1])
 
+    @property
+    def arcs_px(self) -> NDArray[np.float64]:
+        """Arc length from the first point to every point of the path, (n,)."""
+        return np.asarray(np.interp(self._curve.x, *self._arc))
+
     def reversed(self) -> "Filament":
         """Return the same filament from its other end."""
         return replace(self, path=self.path[::-1])
