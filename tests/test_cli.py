@@ -267,3 +267,13 @@ def test_a_closed_pipe_is_no_error():
     assert child.stderr.read() == b""
     child.stderr.close()
     assert child.wait() == 0
+
+
+def test_being_terminated_is_being_interrupted():
+    code = (
+        "import os, signal, sys; from napari_cellseg.cli import app, main;"
+        "app.command(lambda: os.kill(os.getpid(), signal.SIGTERM), name='end'); sys.exit(main(['end']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr.splitlines() == ["napari-cellseg: interrupted; what was finished is kept"]

@@ -7,8 +7,11 @@ Every command imports what it needs when it runs, so ``--help`` waits for nothin
 import errno
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cyclopts import CycloptsError
 from pydantic import ValidationError
@@ -48,12 +51,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damage is in our own line
+    with _terminated_is_interrupted():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """Take SIGTERM (a scheduler's, a `kill`) as Ctrl-C: child processes end and files stay whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = app(
-            list(sys.argv[1:] if argv is None else argv),
-            exit_on_error=False,
-            print_error=False,
-        )
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        code = app(argv, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except CellsegError as error:
