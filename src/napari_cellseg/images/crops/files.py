@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.images.crops.plain_tiff import read_small_tiff
-from napari_cellseg.images.readers.pictures import read_picture
+from napari_cellseg.images.crops.crops import CropSource
+from napari_cellseg.images.crops.plain_tiff import decode_tiff
+from napari_cellseg.images.readers.pictures import decode_picture
 from napari_cellseg.images.readers.pixels import DAMAGE, reason
 
 TIFF = (".tif", ".tiff")
@@ -29,12 +30,22 @@ class Files:
 
     def read(self, row: int) -> NDArray[Any]:
         """Return ``(c, y, x)``."""
-        pixels = read_crop_file(str(self.paths[row]))
-        if len(pixels) == 1 and self.channels == 3:
-            return np.repeat(pixels, 3, axis=0)
-        if len(pixels) == 3 and self.channels == 1 and (pixels == pixels[0]).all():
-            return pixels[:1]
-        return pixels
+        return equal_channels(read_crop_file(str(self.paths[row])), self.channels)
+
+
+def equal_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Return a grey picture as three equal channels where 3 are wanted, and the other way round.
+
+    Examples
+    --------
+    >>> equal_channels(np.ones((1, 2, 2)), 3).shape, equal_channels(np.ones((3, 2, 2)), 1).shape
+    ((3, 2, 2), (1, 2, 2))
+    """
+    if len(pixels) == 1 and channels == 3:
+        return np.repeat(pixels, 3, axis=0)
+    if len(pixels) == 3 and channels == 1 and (pixels == pixels[0]).all():
+        return pixels[:1]
+    return pixels
 
 
 def read_crop_file(path: str | Path) -> NDArray[Any]:
@@ -46,19 +57,32 @@ def read_crop_file(path: str | Path) -> NDArray[Any]:
         If the file is missing, damaged or empty.
     """
     try:
-        if str(path).lower().endswith(TIFF):
-            pixels = read_small_tiff(path)
-        else:
-            pixels = read_picture(Path(path))
-            pixels = (
-                pixels[np.newaxis] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-            )
-    except DAMAGE as error:
+        with open(path, "rb") as stream:
+            content = stream.read()
+    except OSError as error:
         raise unreadable(str(path), error) from error
+    return decode_crop(content, str(path))
+
+
+def decode_crop(content: bytes, name: str) -> NDArray[Any]:
+    """Return the pixels of one crop, ``(c, y, x)``, from the bytes of its file.
+
+    Raises
+    ------
+    CellsegError
+        If they are damaged or hold no pixel.
+    """
+    try:
+        if name.lower().endswith(TIFF):
+            pixels = decode_tiff(content, name)
+        else:
+            picture = np.atleast_3d(decode_picture(content, Path(name)))
+            pixels = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    except DAMAGE as error:
+        raise unreadable(name, error) from error
     if 0 in pixels.shape:
-        raise CellsegError(
-            f"{path}: a crop of {pixels.shape[-2]} x {pixels.shape[-1]} pixels", "at least 1 x 1"
-        )
+        found = f"{name}: a crop of {pixels.shape[-2]} x {pixels.shape[-1]} pixels"
+        raise CellsegError(found, "at least 1 x 1")
     return pixels
 
 
@@ -70,18 +94,24 @@ def unreadable(path: str, error: BaseException) -> CellsegError:
 
 
 def common_channels(paths: NDArray[np.str_], name: str) -> int:
-    """Return how many channels the files have, by reading some: 3 if any is in colour, else the usual.
+    """Return how many channels the files have, by reading some; see `usual_channels`."""
+    rows = np.linspace(0, len(paths) - 1, SAMPLED).astype(int)
+    return usual_channels(Files(paths, 0), rows, name)
+
+
+def usual_channels(source: CropSource, rows: NDArray[np.intp], name: str) -> int:
+    """Return how many channels some crops have: 3 if any is in colour and the rest grey, else the usual.
 
     Raises
     ------
     CellsegError
-        If none of those can be read.
+        If none of them can be read.
     """
     counts: list[int] = []
     first: CellsegError | None = None
-    for row in np.unique(np.linspace(0, len(paths) - 1, SAMPLED).astype(int)).tolist():
+    for row in np.unique(rows).tolist():
         try:
-            counts.append(len(read_crop_file(str(paths[row]))))
+            counts.append(len(source.read(row)))
         except CellsegError as error:
             first = first or error
     if not counts:

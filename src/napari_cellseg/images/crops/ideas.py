@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.crops.crops import Crops, LeftOut, natural, unique_ids
-from napari_cellseg.images.crops.files import unreadable
+from napari_cellseg.images.crops.files import read_crop_file
 from napari_cellseg.images.crops.listing import class_and_sample, walk
-from napari_cellseg.images.crops.plain_tiff import description_of, read_small_tiff
-from napari_cellseg.images.readers.pixels import DAMAGE
+from napari_cellseg.images.crops.plain_tiff import description_of
 
 NAME = re.compile(
     r"(?P<stem>(?:.*_)?[0-9]+)(?P<ending>_Ch0*(?P<number>[0-9]+)(?:\.ome)?\.tiff?)", re.IGNORECASE
@@ -57,10 +56,7 @@ class Channels:
         """Return ``(c, y, x)``."""
         planes: list[NDArray[Any]] = []
         for path in self.files(row):
-            try:
-                plane = read_small_tiff(path)
-            except DAMAGE as error:
-                raise unreadable(path, error) from error
+            plane = read_crop_file(path)
             if len(plane) != 1 or plane.shape[1:] != (planes[0].shape if planes else plane.shape[1:]):
                 found = f"{path}: an image of shape {plane.shape}"
                 raise CellsegError(

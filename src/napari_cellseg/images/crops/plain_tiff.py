@@ -5,6 +5,7 @@ needs a dozen tags; tifffile takes 20 times as long over it, and logs two errors
 the exports of IDEAS, whose FillOrder is 0. Whatever is not that plain goes to tifffile.
 """
 
+import io
 import logging
 import struct
 import threading
@@ -26,8 +27,8 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _KINDS = {1: "u", 2: "i", 3: "f"}
 
 
-def read_small_tiff(path: str | Path) -> NDArray[Any]:
-    """Return the pixels of a small TIFF, ``(c, y, x)``.
+def decode_tiff(content: bytes, name: str) -> NDArray[Any]:
+    """Return the pixels of a small TIFF that was read already, ``(c, y, x)``; `name` is for messages.
 
     Raises
     ------
@@ -36,10 +37,8 @@ def read_small_tiff(path: str | Path) -> NDArray[Any]:
     OSError, ValueError
         And what else tifffile raises for a damaged file (`DAMAGE` in `images/readers`).
     """
-    with open(path, "rb") as stream:
-        content = stream.read()
-    pixels = _plain_page(content, str(path))
-    return _by_tifffile(path) if pixels is None else pixels
+    pixels = _plain_page(content, name)
+    return _by_tifffile(content, name) if pixels is None else pixels
 
 
 def description_of(path: str | Path) -> bytes:
@@ -73,7 +72,7 @@ def _tags(content: bytes) -> dict[int, tuple[str, int, int, int]]:
     return {tag: (order, kind, count, place) for tag, kind, count, place in tags}
 
 
-def _plain_page(content: bytes, path: str) -> NDArray[Any] | None:
+def _plain_page(content: bytes, name: str) -> NDArray[Any] | None:
     tags = _tags(content)
     if not tags or _TILES in tags or _WIDTH not in tags or _OFFSETS not in tags:
         return None
@@ -98,21 +97,21 @@ def _plain_page(content: bytes, path: str) -> NDArray[Any] | None:
     dtype = np.dtype(f"{tags[_OFFSETS][0]}{kind}{bits // 8}")
     start, size = value(_OFFSETS, 0), int(np.prod(shape)) * dtype.itemsize
     if not size or start + size > len(content):
-        found = f"{path}: cut off, {len(content):,} of at least {start + size:,} bytes"
+        found = f"{name}: cut off, {len(content):,} of at least {start + size:,} bytes"
         raise CellsegError(found, "a whole TIFF file", "copy or export it again")
     pixels = np.frombuffer(content, dtype, size // dtype.itemsize, start).reshape(shape)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype.newbyteorder("="))
 
 
-def _by_tifffile(path: str | Path) -> NDArray[Any]:
-    with _quiet(), tifffile.TiffFile(path) as tif:
+def _by_tifffile(content: bytes, name: str) -> NDArray[Any]:
+    with _quiet(), tifffile.TiffFile(io.BytesIO(content), name=name) as tif:
         series = tif.series[0]
         pixels: NDArray[Any] = series.asarray()
         axes = series.axes
     if pixels.ndim == 2:
         return pixels[np.newaxis]
     if pixels.ndim != 3:
-        raise CellsegError(f"{path}: an image of axes {axes}, {pixels.shape}", "one crop a file")
+        raise CellsegError(f"{name}: an image of axes {axes}, {pixels.shape}", "one crop a file")
     return np.moveaxis(pixels, -1, 0)[:3] if axes.endswith("S") else pixels
 
 

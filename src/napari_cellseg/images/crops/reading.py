@@ -7,8 +7,12 @@ from pathlib import Path
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.crops.class_folders import has_pictures, open_class_folders
 from napari_cellseg.images.crops.crops import Crops
+from napari_cellseg.images.crops.ecotaxa import is_ecotaxa, open_ecotaxa
+from napari_cellseg.images.crops.flowcam import is_flowcam, open_flowcam
 from napari_cellseg.images.crops.ideas import is_ideas_export, open_ideas
+from napari_cellseg.images.crops.ifcb import is_ifcb, open_ifcb
 from napari_cellseg.images.crops.listing import walk
+from napari_cellseg.images.crops.table import is_table, open_table
 
 RAW = (".cif", ".rif", ".daf")
 
@@ -30,6 +34,12 @@ class CropReader:
 READERS: dict[str, CropReader] = {
     "ideas": CropReader(
         is_ideas_export, open_ideas, "IDEAS (ImageStream) export: files such as 12_Ch4.ome.tif, one a channel"
+    ),
+    "ifcb": CropReader(is_ifcb, open_ifcb, "bins of an Imaging FlowCytobot: .hdr, .adc and .roi"),
+    "flowcam": CropReader(is_flowcam, open_flowcam, "runs of a FlowCam: .lst with collages as TIFF"),
+    "ecotaxa": CropReader(is_ecotaxa, open_ecotaxa, "EcoTaxa archive: a zip of images and ecotaxa*.tsv"),
+    "table": CropReader(
+        is_table, open_table, "CSV table with a column path, and label, group and id if there are any"
     ),
     "class-folders": CropReader(
         has_pictures, open_class_folders, "PNG, JPG or TIFF images of single cells; each folder is a class"
