@@ -128,4 +128,4 @@ def test_system_packages_script_says_what_it_takes():
         check=False,
     )
     assert run.returncode == 2
-    assert "expected venv or windows" in run.stderr
+    assert "expected venv, windows or relion" in run.stderr
