@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,15 @@ class CropSource(Protocol):
 
     def read(self, row: int) -> NDArray[Any]:
         """Return ``(c, y, x)`` in the file's type; CellsegError if it cannot be read."""
+        ...
+
+
+@runtime_checkable
+class FileSource(Protocol):
+    """A source whose crops are files of their own."""
+
+    def files(self, row: int) -> list[str]:
+        """Return the files of one crop: one, or one a channel."""
         ...
 
 
@@ -141,6 +150,10 @@ class Crops:
             found = f"{self.paths[index]}: {len(pixels)} channels"
             raise CellsegError(found, f"{len(self.channels)} ({', '.join(self.channels)}) as in the others")
         return pixels
+
+    def files(self, index: int) -> list[str]:
+        """Return the files that hold this crop and nothing else; none if it is part of a larger file."""
+        return self.source.files(int(self.rows[index])) if isinstance(self.source, FileSource) else []
 
     def take(self, chosen: ArrayLike) -> Self:
         """Return some of the crops, in the order asked for, by indices or by a mask of truth values."""

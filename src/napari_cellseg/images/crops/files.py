@@ -28,6 +28,10 @@ class Files:
     paths: NDArray[np.str_]
     channels: int
 
+    def files(self, row: int) -> list[str]:
+        """Return the file of one crop."""
+        return [str(self.paths[row])]
+
     def read(self, row: int) -> NDArray[Any]:
         """Return ``(c, y, x)``."""
         return equal_channels(read_crop_file(str(self.paths[row])), self.channels)

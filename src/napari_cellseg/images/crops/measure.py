@@ -20,7 +20,7 @@ from napari_cellseg.images.crops.fit import border_level
 SHAPE = {
     "height_px": "rows of the crop",
     "width_px": "columns of the crop",
-    "area_px": "pixels of the object",
+    "area_px2": "pixels of the object",
     "perimeter_px": "length of its outline",
     "major_px": "long axis of the ellipse of the same second moments",
     "minor_px": "its short axis",
@@ -90,7 +90,7 @@ def measure_crops(crops: Crops) -> Measurements:
     Examples
     --------
     >>> disc = np.hypot(*np.mgrid[-9:10, -9:10]) < 6
-    >>> float(measure_crops(Crops.from_arrays([disc * 50.0])).column("area_px")[0])
+    >>> float(measure_crops(Crops.from_arrays([disc * 50.0])).column("area_px2")[0])
     109.0
     """
     names = measured_names(crops.channels)
