@@ -193,7 +193,7 @@ class ExportSettings(Settings):
     box_px: float | None = Field(
         None,
         gt=0,
-        description="Side of a box in pixels of the micrograph, about twice the width of a filament; empty = that of the file read.",
+        description="Side of a box in pixels of the micrograph; empty = that of the file read, or twice the width of the filaments.",
     )
     micrograph_pixel_nm: float | None = Field(
         None,

@@ -10,12 +10,23 @@ from cyclopts import Parameter
 from napari_cellseg.cli.app import OK, SOME_FAILED, Json, app
 from napari_cellseg.errors import CellsegError
 
-Kind = Literal["architectures", "encoders", "losses", "presets", "readers", "backends", "steps", "explainers"]
+Kind = Literal[
+    "architectures",
+    "encoders",
+    "losses",
+    "presets",
+    "readers",
+    "coordinate-readers",
+    "writers",
+    "backends",
+    "steps",
+    "explainers",
+]
 
 
 @app.command
 def info(files: Annotated[list[str], Parameter(negative=())], /, *, json_: Json = False) -> int:
-    """Say what files are: images, models, project and run folders.
+    """Say what files are: images, models, coordinates, project and run folders.
 
     Parameters
     ----------
@@ -58,6 +69,8 @@ REGISTRIES: dict[str, tuple[str, str]] = {
     "losses": ("napari_cellseg.nets.losses", "LOSSES"),
     "presets": ("napari_cellseg.nets.presets", "PRESETS"),
     "readers": ("napari_cellseg.images.micrographs", "READERS"),
+    "coordinate-readers": ("napari_cellseg.formats.kinds", "READERS"),
+    "writers": ("napari_cellseg.formats.kinds", "WRITERS"),
     "backends": ("napari_cellseg.nets.backends", "BACKENDS"),
     "steps": ("napari_cellseg.predict.postprocess", "STEPS"),
     "explainers": ("napari_cellseg.predict.explainers", "EXPLAINERS"),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats import relion
 from napari_cellseg.formats.kinds import (
@@ -19,6 +21,7 @@ from napari_cellseg.formats.kinds import (
     detect_format,
     named,
 )
+from napari_cellseg.formats.relion import SeveralMicrographs
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.images.whole_files import write_whole
@@ -28,8 +31,11 @@ __all__ = [
     "READERS",
     "WRITERS",
     "Coordinates",
+    "SeveralMicrographs",
     "Written",
     "coordinate_file",
+    "format_of",
+    "named",
     "read_coordinates",
     "write_coordinates",
     "write_list",
@@ -120,6 +126,17 @@ def read_coordinates(
         notice = f"{outside} filaments and points of {path.name} leave the micrograph; is it another one?"
         found = replace(found, notices=(*found.notices, notice))
     return found
+
+
+def format_of(path: str | Path) -> str:
+    """Return which of `READERS` a file is for, by its suffix and content.
+
+    Raises
+    ------
+    CellsegError
+        If it is missing, or of no known kind.
+    """
+    return detect_format(Path(path), _text(Path(path)))
 
 
 def write_coordinates(
@@ -220,11 +237,18 @@ def _placed(coordinates: Coordinates, writer: CoordinateWriter, settings: Export
                 "give its pixel size too",
             )
         coordinates = coordinates.scaled(coordinates.pixel_nm / target)
-    if settings.box_px is not None:
-        coordinates = replace(coordinates, box_px=settings.box_px)
+    coordinates = replace(
+        coordinates, box_px=settings.box_px or coordinates.box_px or _usual_box_px(coordinates)
+    )
     if _flipped(settings.flip_y, writer.flips, coordinates.micrograph):
         coordinates = coordinates.flipped()
     return coordinates
+
+
+def _usual_box_px(coordinates: Coordinates) -> float | None:
+    """Return twice the width of the filaments, in whole even pixels."""
+    widths = [filament.width_px for filament in coordinates.filaments if filament.width_px]
+    return 2.0 * round(float(np.median(widths))) if widths else None
 
 
 def _numbered(coordinates: Coordinates) -> tuple[Coordinates, tuple[str, ...]]:

@@ -124,7 +124,7 @@ def write_helicon(coordinates: Coordinates, step_px: float) -> tuple[str, int]:
     CellsegError
         If the box or the width of a filament is not known.
     """
-    box = coordinates.box_px or max((f.width_px or 0 for f in coordinates.filaments), default=0) * 2
+    box = coordinates.box_px or 0
     lines = [
         f"#micrograph: {coordinates.micrograph}",
         f"#segment length: {box:g}",

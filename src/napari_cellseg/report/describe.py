@@ -1,4 +1,4 @@
-"""What a file is, as plain values: images, models, project and run folders."""
+"""What a file is, as plain values: images, models, coordinates, project and run folders."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,13 @@ from napari_cellseg.errors import CellsegError
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what `path` is, as JSON types; ``"kind"`` tells which of the four it is.
+    """Return what `path` is, as JSON types; ``"kind"`` tells which it is.
 
     Parameters
     ----------
     path : Path
-        An image, a model (.safetensors), a project folder (.cellseg) or a run folder.
+        An image, a model (.safetensors), a file of coordinates, a project folder (.cellseg) or a
+        run folder.
 
     Raises
     ------
@@ -26,7 +27,35 @@ def describe(path: Path) -> dict[str, Any]:
         return {"path": str(path), "kind": "project", **_describe_project(path)}
     if (path / "settings.json").is_file():
         return {"path": str(path), "kind": "run", **_describe_run(path)}
+    if path.is_file() and path.name.lower().endswith(_coordinate_suffixes()):
+        return {"path": str(path), "kind": "coordinates", **_describe_coordinates(path)}
     return {"path": str(path), "kind": "image", **_describe_image(path)}
+
+
+def _coordinate_suffixes() -> tuple[str, ...]:
+    from napari_cellseg.formats.coordinates import READERS
+
+    return tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
+
+
+def _describe_coordinates(path: Path) -> dict[str, Any]:
+    from napari_cellseg.formats.coordinates import SeveralMicrographs, format_of, read_coordinates
+
+    format = format_of(path)
+    try:
+        found = read_coordinates(path, format=format, flip_y="no")
+    except SeveralMicrographs as several:
+        return {"format": format, "micrographs": list(several.names)}
+    length = sum(filament.length_px for filament in found.filaments)
+    return {
+        "format": format,
+        "micrograph": found.micrograph or None,
+        "filaments": len(found.filaments),
+        "points": len(found.points),
+        "length_px": round(length, 1),
+        "pixel_nm": found.pixel_nm,
+        "box_px": found.box_px,
+    }
 
 
 def _describe_image(path: Path) -> dict[str, Any]:
