@@ -13,7 +13,7 @@ import napari_cellseg
 
 VIEWER = {"napari", "qtpy", "magicgui", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 HEAVY = {"torch", "torchvision", "segmentation_models_pytorch", "lightning_fabric", "timm", "captum"}
-NETWORKS = {"napari_cellseg.nets.unets"}  # torch modules: imported where one is built
+NETWORKS = {"napari_cellseg.nets.unets", "napari_cellseg.nets.cell_nets"}  # torch: imported to build one
 CHEAP = ("cli", "errors", "settings", "formats", "images", "nets", "predict", "report")
 
 

@@ -5,6 +5,7 @@ command line turns a class into flags (cyclopts), a dock into rows (`gui.form`),
 folder into JSON (pydantic). Importing this module costs no torch.
 """
 
+from copy import copy
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -36,7 +37,7 @@ class Settings(BaseModel):
             name = ".".join(str(part) for part in first["loc"]) or cls.__name__
             raise CellsegError(
                 f"setting {name} = {first.get('input')!r}: {first['msg']}",
-                "see `napari-cellseg train --help`" if cls is TrainSettings else "",
+                "see `napari-cellseg train --help`" if cls in (TrainSettings, ClassifierSettings) else "",
             ) from None
 
 
@@ -171,6 +172,126 @@ class SegmentSettings(Settings):
     uncertainty: Literal["none", "entropy", "spread"] = Field(
         "none",
         description="Map of doubt: entropy of the probabilities, or their spread between several views or models; 0 = sure, 1 = not at all.",
+    )
+
+
+def _as_in(kind: type[Settings], name: str, default: Any, description: str = "") -> Any:
+    """Return the setting of another class, with its bounds, for one that has it as well."""
+    field = copy(kind.model_fields[name])
+    field.default, field.description = default, description or field.description
+    return field
+
+
+class CellSettings(Settings):
+    """What can be set of a classifier only; the rest it shares with segmenters."""
+
+    head: str = Field("linear", description="What decides on the class; see `napari-cellseg list heads`.")
+    frozen: bool = Field(
+        False,
+        description="Train the head alone: every cell goes through the network once, however often it is trained.",
+    )
+    channels: str = Field("", description="Names of the channels to use, separated by commas; empty = all.")
+    rgb: bool = Field(
+        False, description="Show the network colours: one channel three times, or three channels as they are."
+    )
+    height_px: int = Field(32, ge=8, le=512, description="Height to which a cell is scaled.")
+    width_px: int = Field(32, ge=8, le=512, description="Width to which a cell is scaled.")
+    measured: Literal["none", "size", "all"] = Field(
+        "none",
+        description="What the head is told beside the picture: the size of the crop, or all that is measured on the cell (shape, intensities, texture).",
+    )
+    members: int = Field(1, ge=1, le=16, description="Networks trained side by side, whose mean counts.")
+    views: Annotated[Literal[1, 4, 8], BeforeValidator(int)] = Field(
+        1, description="Mirrored and turned views of a cell whose mean counts."
+    )
+    balance: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How much more a rare class counts: the power of its inverse share; 0 = not, 1 = all classes count the same.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of each label given to all classes alike."
+    )
+    best_by: Literal["f1", "loss"] = Field(
+        "f1", description="Which epoch is the best: highest macro F1, or lowest loss, on what was held out."
+    )
+    calibration: float = Field(
+        0.1, ge=0, lt=1, description="Share held out to make confidences honest; 0 = as the network says."
+    )
+    test: float = Field(
+        0.15, ge=0, lt=1, description="Share that is looked at once, when all is decided; 0 = none."
+    )
+    by_sample: bool = Field(
+        True, description="Keep the cells of a sample on one side, where there are enough samples."
+    )
+    wanted_precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Leave cells unclassified whose confidence is below that from which this share was right; empty = label every cell.",
+    )
+    baseline: bool = Field(
+        True, description="Also train boosted trees on measured features, to be reported beside the network."
+    )
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The channels asked for; none = all."""
+        return tuple(name.strip() for name in self.channels.split(",") if name.strip())
+
+
+class ClassifierSettings(CellSettings):
+    """How a classifier of single cells is trained."""
+
+    preset: str = _as_in(TrainSettings, "preset", "cells-best")
+    architecture: str = _as_in(
+        TrainSettings,
+        "architecture",
+        "cells-small",
+        "Network that looks at a cell; see `napari-cellseg list backbones`. Any model of timm works by name.",
+    )
+    pretrained: bool = _as_in(
+        TrainSettings, "pretrained", False, "Start from ImageNet weights where they can be had."
+    )
+    weights_file: str = _as_in(
+        TrainSettings,
+        "weights_file",
+        "",
+        "Local file of the network's weights (.safetensors) used instead of a download.",
+    )
+    epochs: int = _as_in(TrainSettings, "epochs", 30)
+    batch: int = _as_in(TrainSettings, "batch", 64, "Cells in a step.")
+    minutes: float | None = _as_in(TrainSettings, "minutes", None)
+    optimiser: Literal["adamw", "adam"] = _as_in(TrainSettings, "optimiser", "adamw")
+    learning_rate: float = _as_in(TrainSettings, "learning_rate", 4e-3)
+    schedule: Literal["one-cycle", "cosine", "constant"] = _as_in(TrainSettings, "schedule", "one-cycle")
+    weight_decay: float = _as_in(TrainSettings, "weight_decay", 5e-2)
+    patience: int = _as_in(TrainSettings, "patience", 0)
+    validation: float = _as_in(TrainSettings, "validation", 0.15, "Share held out to choose the best epoch.")
+    seed: int = _as_in(TrainSettings, "seed", 42)
+    flips: bool = _as_in(TrainSettings, "flips", True)
+    rotation_degrees: float = _as_in(TrainSettings, "rotation_degrees", 180.0)
+    scale: float = _as_in(TrainSettings, "scale", 0.15)
+    shear_degrees: float = _as_in(TrainSettings, "shear_degrees", 0.0)
+    shift: float = _as_in(TrainSettings, "shift", 0.05)
+    intensity: float = _as_in(TrainSettings, "intensity", 0.15)
+    noise: float = _as_in(TrainSettings, "noise", 0.0)
+    device: Device = _as_in(TrainSettings, "device", "auto")
+    precision: Precision = _as_in(TrainSettings, "precision", "auto")
+
+
+class ClassifySettings(Settings):
+    """How a trained classifier is run over cells."""
+
+    device: Device = _as_in(SegmentSettings, "device", "auto")
+    precision: Precision = _as_in(SegmentSettings, "precision", "auto")
+    batch: int = Field(256, ge=1, le=65_536, description="Cells that go through the network together.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Confidence below which a cell is unclassified; empty = as the model says for each class.",
     )
 
 

@@ -16,11 +16,23 @@ from contextlib import contextmanager
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from napari_cellseg.cli import convert, demo, evaluate, explain, inspect, segment, study, train
+from napari_cellseg.cli import classify, convert, demo, evaluate, explain, inspect, segment, study, train
 from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, app
 from napari_cellseg.errors import CellsegError
 
-__all__ = ["app", "convert", "demo", "evaluate", "explain", "inspect", "main", "segment", "study", "train"]
+__all__ = [
+    "app",
+    "classify",
+    "convert",
+    "demo",
+    "evaluate",
+    "explain",
+    "inspect",
+    "main",
+    "segment",
+    "study",
+    "train",
+]
 
 REMEDIES = {
     errno.ENOSPC: "free some space or write to another disk",

@@ -116,7 +116,7 @@ def load_encoder_weights(net: torch.nn.Module, encoder: str, *, weights_file: st
     if weights_file:
         path = Path(weights_file)
     else:
-        downloaded, reason = _hub_file(encoder)
+        downloaded, reason = hub_file(encoder)
         if downloaded is None:
             return f"No ImageNet weights for {encoder} ({reason}): the network starts from scratch."
         path = downloaded
@@ -172,7 +172,7 @@ def _patch_first(encoder: Any, channels: int) -> None:
     patch_first_conv(model=encoder, new_in_channels=channels, pretrained=True)
 
 
-def _hub_file(encoder: str) -> tuple[Path | None, str]:
+def hub_file(encoder: str) -> tuple[Path | None, str]:
     """Return the weights file from the hub's cache or the hub; else None and the reason."""
     import huggingface_hub as hub
     from huggingface_hub import constants

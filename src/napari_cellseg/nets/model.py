@@ -12,13 +12,14 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.resample import working_shape
 from napari_cellseg.images.whole_files import replace_whole
 from napari_cellseg.nets.backends import keep_freed_memory
+from napari_cellseg.nets.classifier_spec import Classifier, ClassifierSpec
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,13 @@ OPTIMISER = "optimiser/"
 """Prefix of the tensors in a checkpoint that are not the network's."""
 
 SCHEMA = 1
+
+Task = Literal["segment", "classify", "any"]
+REMEDIES = {
+    "segment": "use `napari-cellseg segment`, or give a model that classifies",
+    "classify": "use `napari-cellseg classify`, or give a model that segments",
+}
+"""What a model of each task is for, where another was expected."""
 
 
 @dataclass(frozen=True)
@@ -151,23 +159,47 @@ class Model:
     path: Path | None = None
 
 
-def new_model(spec: ModelSpec) -> Model:
+@overload
+def new_model(spec: ModelSpec) -> Model: ...
+@overload
+def new_model(spec: ClassifierSpec) -> Classifier: ...
+@overload
+def new_model(spec: ModelSpec | ClassifierSpec) -> Model | Classifier: ...
+def new_model(spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
     """Return a model with random weights (torch's global generator)."""
+    from napari_cellseg.nets.classifiers import build_classifier
     from napari_cellseg.nets.segmenters import build_segmenter
 
+    if isinstance(spec, ClassifierSpec):
+        cells = build_classifier(spec)
+        cells.eval()
+        return Classifier(spec, cells)
     net = build_segmenter(
         spec.architecture, spec.encoder, channels=spec.channels, outputs=spec.outputs, options=spec.options
     )
     return Model(spec, net.eval())
 
 
-def read_spec(path: str | Path) -> ModelSpec:
+@overload
+def read_spec(path: str | Path, *, task: Literal["segment"] = "segment") -> ModelSpec: ...
+@overload
+def read_spec(path: str | Path, *, task: Literal["classify"]) -> ClassifierSpec: ...
+@overload
+def read_spec(path: str | Path, *, task: Task) -> ModelSpec | ClassifierSpec: ...
+def read_spec(path: str | Path, *, task: Task = "segment") -> ModelSpec | ClassifierSpec:
     """Read what a model file says it is, without its weights and without torch.
+
+    Parameters
+    ----------
+    path : path
+        Model file.
+    task : {"segment", "classify", "any"}
+        What the model is expected to do.
 
     Raises
     ------
     CellsegError
-        If the file is missing, damaged, or no model of napari-cellseg.
+        If the file is missing, damaged, no model of napari-cellseg, or one for another task.
     """
     header = read_header(path)
     if HEADER_KEY not in header:
@@ -176,13 +208,19 @@ def read_spec(path: str | Path) -> ModelSpec:
             "a model that `napari-cellseg train` wrote",
         )
     try:
-        return ModelSpec.from_json(json.loads(header[HEADER_KEY]))
+        values = json.loads(header[HEADER_KEY])
+        own = values.get("task", "segment") if isinstance(values, dict) else "segment"
+        spec: ModelSpec | ClassifierSpec
+        spec = ClassifierSpec.from_json(values) if own == "classify" else ModelSpec.from_json(values)
     except json.JSONDecodeError as error:
         raise CellsegError(
             f"{path}: the spec in the header is damaged ({error})", "an intact model file"
         ) from None
     except CellsegError as error:
         raise CellsegError(f"{path}: {error.found}", error.expected, error.remedy) from None
+    if task not in (own, "any"):
+        raise CellsegError(f"{path}: a model that can {own}", f"one that can {task}", REMEDIES.get(own, ""))
+    return spec
 
 
 def read_header(path: str | Path) -> dict[str, str]:
@@ -211,20 +249,34 @@ def read_header(path: str | Path) -> dict[str, str]:
         ) from None
 
 
-def load_model(path: str | Path) -> Model:
+@overload
+def load_model(path: str | Path, *, task: Literal["segment"] = "segment") -> Model: ...
+@overload
+def load_model(path: str | Path, *, task: Literal["classify"]) -> Classifier: ...
+@overload
+def load_model(path: str | Path, *, task: Task) -> Model | Classifier: ...
+def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifier:
     """Load a model for inference: float32, on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    path : path
+        Model file.
+    task : {"segment", "classify", "any"}
+        What the model is expected to do.
 
     Raises
     ------
     CellsegError
-        If the file is missing, damaged, foreign, or its weights do not fit its spec.
+        If the file is missing, damaged, foreign or for another task, or its weights do not fit
+        its spec.
     """
     from safetensors.torch import load_file
 
-    spec = read_spec(path)
+    spec = read_spec(path, task=task)
     keep_freed_memory()
     try:
-        model = new_model(spec)
+        model = _unfilled(spec)
     except CellsegError as error:
         raise CellsegError(f"{path}: {error.found}", error.expected, "update napari-cellseg") from None
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
@@ -234,7 +286,10 @@ def load_model(path: str | Path) -> Model:
         ) from None
     try:
         tensors = load_file(path)
-        model.net.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith(OPTIMISER)})
+        model.net.load_state_dict(
+            {n: tensor for n, tensor in tensors.items() if not n.startswith(OPTIMISER)},
+            assign=isinstance(model, Classifier),
+        )
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise CellsegError(
@@ -243,7 +298,19 @@ def load_model(path: str | Path) -> Model:
     return replace(model, sha256=file_sha256(path), path=Path(path))
 
 
-def save_model(path: str | Path, spec: ModelSpec, net: torch.nn.Module) -> Path:
+def _unfilled(spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
+    """Return a model whose weights are about to be set: those of large backbones are not drawn first."""
+    import torch
+
+    from napari_cellseg.nets.classifiers import BACKBONES
+
+    if not isinstance(spec, ClassifierSpec) or spec.architecture not in BACKBONES:
+        return new_model(spec)
+    with torch.device("meta"):
+        return new_model(spec)
+
+
+def save_model(path: str | Path, spec: ModelSpec | ClassifierSpec, net: torch.nn.Module) -> Path:
     """Write spec and weights as one `.safetensors` file, whole or not at all.
 
     Raises

@@ -74,7 +74,7 @@ def _describe_image(path: Path) -> dict[str, Any]:
 def _describe_model(path: Path) -> dict[str, Any]:
     from napari_cellseg.nets.model import read_spec
 
-    return read_spec(path).to_json()
+    return read_spec(path, task="any").to_json()
 
 
 def _describe_project(path: Path) -> dict[str, Any]:

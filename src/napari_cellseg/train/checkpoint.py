@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.nets.classifier_spec import ClassifierSpec
 from napari_cellseg.nets.model import HEADER_KEY, OPTIMISER, ModelSpec, read_header, save_tensors
 
 TRAINING_KEY = "napari_cellseg_training"
@@ -47,7 +48,11 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, spec: ModelSpec, net: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: Progress
+    path: Path,
+    spec: ModelSpec | ClassifierSpec,
+    net: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
 ) -> None:
     """Write network, optimiser and progress as one file, whole or not at all."""
     tensors = dict(net.state_dict())

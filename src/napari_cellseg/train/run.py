@@ -83,7 +83,7 @@ def prepare_run(
 
 def read_settings(run: str | Path) -> TrainSettings:
     """Return the settings of a run."""
-    return TrainSettings.checked(_read_json(Path(run) / "settings.json"))
+    return TrainSettings.checked(read_json(Path(run) / "settings.json"))
 
 
 def read_annotations(run: str | Path) -> list[Annotation]:
@@ -95,7 +95,7 @@ def read_annotations(run: str | Path) -> list[Annotation]:
         If a file is missing or damaged, or a mask is of another size than its image.
     """
     run = Path(run)
-    data = _read_json(run / "data.json")
+    data = read_json(run / "data.json")
     try:
         classes = Classes.from_json(data["classes"])
         sources = [_source(entry) for entry in data["images"]]
@@ -186,7 +186,14 @@ def _read_indices(path: Path) -> Any:
     return read_plane(path)[0]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of a run.
+
+    Raises
+    ------
+    CellsegError
+        If there is none, or it is damaged.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

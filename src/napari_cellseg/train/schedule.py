@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from napari_cellseg.settings import TrainSettings
+from napari_cellseg.settings import ClassifierSettings, TrainSettings
 
 WARM_UP = 0.2
 TIME_KEPT = 0.95
@@ -45,12 +45,12 @@ class Clock:
 
     Attributes
     ----------
-    settings : TrainSettings
+    settings : TrainSettings or ClassifierSettings
     before : float
         Seconds trained before a resume.
     """
 
-    settings: TrainSettings
+    settings: TrainSettings | ClassifierSettings
     before: float = 0.0
     _began: float = field(default_factory=time.monotonic)
 

@@ -1,0 +1,180 @@
+"""The cells of one training: split, brought to the network's form, and drawn in batches."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.crops import Crops, channel_bounds
+from napari_cellseg.nets.cell_nets import CellNet
+from napari_cellseg.nets.classifier_spec import ClassifierSpec
+from napari_cellseg.settings import ClassifierSettings
+from napari_cellseg.train.cell_augment import augment_cells
+from napari_cellseg.train.crop_run import CropData, open_crops, tested
+from napari_cellseg.train.crop_split import CropSplit, split_crops
+from napari_cellseg.train.pictures import Survey, survey, told
+from napari_cellseg.train.records import Reading
+
+BOUND_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Labelled cells with what was found out about them.
+
+    Attributes
+    ----------
+    crops : Crops
+        Those that can be read and have a label.
+    seen : Survey
+    names : tuple of str
+        The classes.
+    classes : (n,) int
+        Index of each cell's class.
+    split : CropSplit
+    notices : tuple of str
+    """
+
+    crops: Crops
+    seen: Survey
+    names: tuple[str, ...]
+    classes: NDArray[np.intp]
+    split: CropSplit
+    notices: tuple[str, ...]
+
+
+def open_cells(data: CropData, settings: ClassifierSettings) -> Generator[Reading, None, Cells]:
+    """Yield how many cells were looked at; return the labelled ones, split.
+
+    Raises
+    ------
+    CellsegError
+        If there are no two classes with readable cells.
+    """
+    crops = open_crops(data, settings.channel_names)
+    seen = yield from survey(crops, measure=settings.baseline or settings.measured == "all")
+    readable = seen.readable
+    notices = [*crops.notices]
+    missing = [*crops.left_out, *seen.left_out]
+    if missing:
+        listed = "; ".join(f"{one.id}: {one.reason}" for one in missing[:3])
+        notices.append(f"{len(missing)} cells are left out ({listed}{'; ...' * (len(missing) > 3)}).")
+    test = tested(crops, data)
+    if not readable.all():
+        test = None if test is None else np.searchsorted(np.flatnonzero(readable), test[readable[test]])
+        crops, seen = crops.take(readable), seen.take(readable)
+    if not len(crops):
+        raise CellsegError(f"{data.path}: no labelled cell", "cells of at least two classes")
+    names = crops.class_names
+    place = {name: index for index, name in enumerate(names)}
+    classes = np.array([place[str(label)] for label in crops.labels], np.intp)
+    split = split_crops(
+        crops.labels.tolist(), crops.samples.tolist(), seen.doubles, settings=settings, test=test
+    )
+    if not len(split.validation):
+        raise CellsegError(
+            f"{len(crops)} labelled cells: none to spare for validation", "at least two of some class"
+        )
+    return Cells(crops, seen, names, classes, split, (*notices, *split.notices))
+
+
+def cell_spec(cells: Cells, settings: ClassifierSettings) -> ClassifierSpec:
+    """Return the spec of the network that these settings train on these cells.
+
+    Raises
+    ------
+    CellsegError
+        If settings contradict each other.
+    """
+    for name in ("members", "views"):
+        if settings.frozen and getattr(settings, name) > 1:
+            raise CellsegError(
+                f"{name} = {getattr(settings, name)} beside a frozen network",
+                "1: it sees every cell once",
+                f"leave out --{name} or --frozen",
+            )
+    bounds = coarse_bounds(channel_bounds(cells.crops, cells.split.train))
+    measurements = told(cells.seen.take(np.zeros(0, np.intp)), settings.measured).shape[1]
+    return ClassifierSpec(
+        architecture=settings.architecture,
+        head=settings.head,
+        classes=cells.names,
+        channels=cells.crops.channels,
+        size=(settings.height_px, settings.width_px),
+        bounds=bounds,
+        measured=settings.measured,
+        views=settings.views,
+        options={"members": settings.members, "rgb": settings.rgb, "measurements": measurements},
+    )
+
+
+def coarse_bounds(bounds: NDArray[np.floating]) -> tuple[tuple[float, float], ...]:
+    """Return bounds (c, 2) moved outwards to round numbers.
+
+    So that the folds of one set, and the set after some corrections, have the same bounds and what
+    was embedded once still holds.
+
+    Examples
+    --------
+    >>> coarse_bounds(np.array([[103.0, 951.0]]))
+    ((100.0, 1000.0),)
+    """
+    found = []
+    for low, high in np.asarray(bounds, np.float64):
+        width = max(high - low, 1e-6)
+        step = 10.0 ** np.floor(np.log10(width / BOUND_STEPS) + 1)
+        step = step if width / step > BOUND_STEPS / 4 else step / 5
+        found.append((float(np.floor(low / step) * step), float(np.ceil(high / step) * step)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What the network is fed of all cells: embedded rows, or pictures; and what it is told.
+
+    Attributes
+    ----------
+    rows : (n, f) or (n, c, h, w) float16
+    told : (n, m) float32
+    classes : (n,) int
+    embedded : bool
+    """
+
+    rows: NDArray[np.float16]
+    told: NDArray[np.float32]
+    classes: NDArray[np.intp]
+    embedded: bool
+
+    def batch(self, chosen: NDArray[np.intp], device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return inputs, what is told, and classes of some cells."""
+        order = np.sort(chosen)  # a file is read in its own order
+        rows = torch.from_numpy(self.rows[order].astype(np.float32)).to(device)
+        classes = torch.from_numpy(self.classes[order]).to(device)
+        return rows, torch.from_numpy(self.told[order]).to(device), classes
+
+    def batches(
+        self, chosen: NDArray[np.intp], batch: int, rng: np.random.Generator | None = None
+    ) -> Iterator[NDArray[np.intp]]:
+        """Yield the indices of about `batch` cells at a time, shuffled if there is a generator."""
+        order = chosen if rng is None else rng.permutation(chosen)
+        yield from np.array_split(order, max(1, round(len(order) / batch)))
+
+
+def logits_of(net: CellNet, fed: Fed, rows: torch.Tensor, told_: torch.Tensor, *, views: int = 1) -> Any:
+    """Return the logits of each member, (member, n, k)."""
+    if fed.embedded:
+        return torch.stack(net.decide(rows, told_))
+    if net.training:
+        return torch.stack(net.decide(net.embed(rows), told_))
+    return net(rows, told_, views)[None]
+
+
+def augmented(
+    rows: torch.Tensor, fed: Fed, generator: torch.Generator, settings: ClassifierSettings
+) -> torch.Tensor:
+    """Return pictures after random changes; embedded rows as they are."""
+    return rows if fed.embedded else augment_cells(rows, generator, settings=settings)
