@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from napari_cellseg.formats.coordinates import Coordinates
 
 DEFAULTS = ExportSettings()
-ENDINGS = ("_autopick", "_startend", "_filaments", "_manualpick")
 
 
 @app.command
@@ -56,6 +55,7 @@ def convert(
     from napari_cellseg.formats.coordinates import (
         WRITERS,
         coordinate_file,
+        micrograph_stem,
         named,
         write_coordinates,
         write_list,
@@ -69,7 +69,7 @@ def convert(
     for path in map(Path, coordinates):
         try:
             for found in _read(path, micrographs, source, flip_source, pixel_nm):
-                target = coordinate_file(out, found.micrograph or _plain_stem(path), format)
+                target = coordinate_file(out, found.micrograph or micrograph_stem(path), format)
                 done = write_coordinates(target, found, format=format, overwrite=overwrite, settings=settings)
                 for notice in (*found.notices, *done.notices):
                     print(f"{path.name}: {notice}", file=sys.stderr)
@@ -97,7 +97,7 @@ def _read(
     pixel_nm: float | None,
 ) -> "Iterator[Coordinates]":
     """Yield what a file holds of each of its micrographs."""
-    from napari_cellseg.formats.coordinates import SeveralMicrographs, read_coordinates
+    from napari_cellseg.formats.coordinates import SeveralMicrographs, micrograph_stem, read_coordinates
     from napari_cellseg.images.micrographs import stem
 
     by_stem = {stem(image): image for image in micrographs}
@@ -107,7 +107,7 @@ def _read(
             path, format=source or None, image=image, pixel_nm=pixel_nm, flip_y=flip_source
         )
 
-    image = by_stem.get(_plain_stem(path))
+    image = by_stem.get(micrograph_stem(path))
     if image is not None or not micrographs:
         try:
             yield read(image)
@@ -125,11 +125,3 @@ def _read(
                 f"{path.name}: no image for {name or 'it'}", "its micrograph among the images", "name it too"
             )
         yield read(by_stem.get(stem(name), name))
-
-
-def _plain_stem(path: Path) -> str:
-    """Return the name of the micrograph that a coordinate file is called after."""
-    name = path.stem
-    for ending in ENDINGS:
-        name = name.removesuffix(ending)
-    return name

@@ -19,6 +19,7 @@ from napari_cellseg.formats.kinds import (
     CoordinateWriter,
     coordinate_file,
     detect_format,
+    micrograph_stem,
     named,
 )
 from napari_cellseg.formats.relion import SeveralMicrographs
@@ -35,6 +36,7 @@ __all__ = [
     "Written",
     "coordinate_file",
     "format_of",
+    "micrograph_stem",
     "named",
     "read_coordinates",
     "write_coordinates",

@@ -9,6 +9,9 @@ from napari_cellseg.formats import cbox, eman, relion, svg, tables
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import stem
 
+ENDINGS = ("_autopick", "_startend", "_manualpick", "_filaments", "_troponin")
+"""What programs put between the micrograph's name and the suffix."""
+
 
 @dataclass(frozen=True)
 class CoordinateReader:
@@ -115,19 +118,19 @@ WRITERS: dict[str, CoordinateWriter] = {
         "RELION: import the list, then extract particles: helical segments, start-end only, tubes cut",
         curves=False,
     ),
-    "eman": CoordinateWriter(
-        ".box",
-        lambda coordinates, _: eman.write_boxes(coordinates),
-        "EMAN1: helix boxes (-1/-2) in whole pixels, or boxes of points",
-        "EMAN's helix boxer; RELION takes it as start-end, less half a width at either end",
-        curves=False,
-    ),
     "helicon": CoordinateWriter(
         ".box",
         eman.write_helicon,
         "EMAN2: helix boxes with the centres of segments",
         "EMAN2: e2helixboxer.py --helix-coords; RELION takes it as segments of straight tubes",
         cuts=True,
+        curves=False,
+    ),
+    "eman": CoordinateWriter(
+        ".box",
+        lambda coordinates, _: eman.write_boxes(coordinates),
+        "EMAN1: helix boxes (-1/-2) in whole pixels, or boxes of points",
+        "EMAN's helix boxer; RELION takes it as start-end, less half a width at either end",
         curves=False,
     ),
     "cbox": CoordinateWriter(
@@ -174,6 +177,20 @@ def coordinate_file(folder: Path, micrograph: str | Path, format: str) -> Path:
     'm1_autopick.star'
     """
     return folder / f"{stem(micrograph)}{WRITERS[named(format, WRITERS)].ending}"
+
+
+def micrograph_stem(path: str | Path) -> str:
+    """Return the name of the micrograph that a coordinate file is called after.
+
+    Examples
+    --------
+    >>> micrograph_stem("out/m1_autopick.star"), micrograph_stem("m1.cbox")
+    ('m1', 'm1')
+    """
+    name = Path(path).name.rpartition(".")[0]
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
 
 
 def detect_format(path: Path, text: str) -> str:

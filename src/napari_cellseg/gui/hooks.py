@@ -1,4 +1,4 @@
-"""What napari's manifest points to, docks aside: a reader and sample data. Costs no torch, no Qt."""
+"""What napari's manifest points to, docks aside: readers, a writer, sample data. Costs no torch, no Qt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari.types import LayerData
+    from napari.types import FullLayerData, LayerData
 
     from napari_cellseg.images.micrographs import Image
 
@@ -17,6 +17,7 @@ Reader = Callable[[str | Sequence[str]], "list[LayerData]"]
 SUFFIXES = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".btf", ".tf8")
 FOLDERS = (".zarr", ".cellseg")
 STUDY_FILE = "study.json"
+COORDINATES = (".star", ".box", ".cbox", ".svg", ".csv", ".tsv", ".geojson")
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -30,7 +31,10 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     True
     """
     paths = [path] if isinstance(path, str) else list(path)
-    known = all(str(p).lower().endswith((*SUFFIXES, *FOLDERS)) or is_study(Path(p)) for p in paths)
+    known = all(
+        str(p).lower().endswith((*SUFFIXES, *FOLDERS)) or is_study(Path(p)) or is_coordinates(Path(p))
+        for p in paths
+    )
     return read_layers if paths and known else None
 
 
@@ -39,8 +43,18 @@ def is_study(path: Path) -> bool:
     return path.name == STUDY_FILE or (path / STUDY_FILE).is_file()
 
 
+def is_coordinates(path: Path) -> bool:
+    """Tell whether a path is a file of coordinates; tables that napari wrote are left to napari."""
+    if not path.name.lower().endswith(COORDINATES):
+        return False
+    if path.suffix.lower() not in {".csv", ".tsv"} or not path.is_file():
+        return True
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return not file.readline().startswith("index,")
+
+
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Return the layers of image files, of results, projects and studies of this plugin.
+    """Return the layers of images, coordinates, and of results, projects and studies of this plugin.
 
     Raises
     ------
@@ -56,6 +70,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
             layers += _project_layers(file)
         elif is_study(file):
             layers += _study_layers(file)
+        elif is_coordinates(file):
+            layers += _coordinate_layers(file)
         elif file.name.lower().endswith(".ome.zarr") and (file / "labels" / "segmentation").exists():
             layers += _result_layers(file)
         else:
@@ -98,6 +114,26 @@ def _study_layers(path: Path) -> list[LayerData]:
 
     report = StudyReport.read(path.parent if path.name == STUDY_FILE else path)
     return study_layers(report, report.test_images[0])
+
+
+def _coordinate_layers(path: Path) -> list[LayerData]:
+    """Return filaments and points of a coordinate file, upon their micrograph."""
+    from napari_cellseg.gui.coordinates import read_coordinate_layers
+
+    return read_coordinate_layers(path)
+
+
+def write_layers(path: str, layers: list[FullLayerData]) -> list[str]:
+    """Write filaments (shapes) and points for the program that the suffix stands for.
+
+    Raises
+    ------
+    CellsegError
+        If something is missing that the format needs, such as the pixel size.
+    """
+    from napari_cellseg.gui.coordinates import write_coordinate_layers
+
+    return write_coordinate_layers(path, layers)
 
 
 def _result_layers(path: Path) -> list[LayerData]:

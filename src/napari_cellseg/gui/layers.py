@@ -42,7 +42,8 @@ class Link:
     ----------
     role : str
         ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
-        ``"preview"``, ``"places"``, ``"explanation"``, or ``"copy"`` for what a user duplicated.
+        ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``, or
+        ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.
     project : Path, optional
