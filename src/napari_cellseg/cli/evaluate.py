@@ -9,6 +9,13 @@ from napari_cellseg.cli.app import OK, Flag, Polarity, app
 from napari_cellseg.errors import CellsegError
 
 PIXELS = {key: key for key in ("precision", "recall", "f1", "iou")}
+CLASSES = {key: key for key in ("precision", "recall", "f1")}
+WHOLE = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "balanced_accuracy": "balanced accuracy",
+    "calibration_error": "calib. error",
+}
 RANKING = {"auroc": "auroc", "average_precision": "ap"}
 FILAMENTS = {
     "cl_dice": "clDice",
@@ -27,7 +34,7 @@ def evaluate(
     /,
     *,
     out: Path,
-    kind: Literal["pixels", "filaments"] = "pixels",
+    kind: Literal["pixels", "filaments", "classes"] = "pixels",
     polarity: Polarity | None = None,
     classes: str = "",
     tolerance_px: float | None = None,
@@ -41,13 +48,16 @@ def evaluate(
     ----------
     predicted
         A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
-        them. Probabilities are scored where there is a *.ome.zarr.
+        them. Probabilities are scored where there is a *.ome.zarr. For classes: the CSV that
+        classify wrote.
     truth
-        Mask or labels of the same image, or a folder or glob; paired by stem.
+        Mask or labels of the same image, or a folder or glob; paired by stem. For classes: the
+        cells in folders named after their class, or a CSV with columns id (or path) and label.
     out
         JSON file to write.
     kind
-        What is compared: pixels, or filaments (thin structures of any kind) as well.
+        What is compared: pixels, filaments (thin structures of any kind) as well, or classes of
+        single cells.
     polarity
         Which side of a two-valued mask is the class; default: the brighter side.
     classes
@@ -67,6 +77,8 @@ def evaluate(
 
     if out.exists() and not overwrite:
         raise CellsegError(f"{out}: exists already", remedy="choose another --out or give --overwrite")
+    if kind == "classes":
+        return _evaluate_classes(Path(predicted), Path(truth), out)
     scores = evaluate_files(
         find_images(predicted),
         find_images(truth),
@@ -81,6 +93,24 @@ def evaluate(
         print(line, file=sys.stderr)
     write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
     _print_scores(scores.pooled, kind)
+    return OK
+
+
+def _evaluate_classes(predicted: Path, truth: Path, out: Path) -> int:
+    from napari_cellseg.images.whole_files import write_whole
+    from napari_cellseg.report.evaluate_classes import evaluate_classes
+
+    scores = evaluate_classes(predicted, truth)
+    for line in scores["notices"]:
+        print(line, file=sys.stderr)
+    write_whole(out, json.dumps({"kind": "classes"} | scores, indent=2) + "\n")
+    _print_table(scores, CLASSES, "f1")
+    for key, title in WHOLE.items():
+        low, high = scores["intervals"][key]
+        print(f"{title:<20}{_figure(scores[key]):>11}  {_figure(low)} to {_figure(high)}")
+    labelled = scores["labelled"]
+    if labelled["unclassified"]:
+        print(f"{'labelled':<20}{_figure(labelled['share']):>11}  right {_figure(labelled['accuracy'])}")
     return OK
 
 

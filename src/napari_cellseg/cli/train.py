@@ -206,6 +206,10 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
     best = run / finished.model
     if model is not None:
         copy_model(best, model)
+    if words is CELL_WORDS:
+        from napari_cellseg.report.classes import write_class_report
+
+        print(f"report: {write_class_report(run)}", file=sys.stderr)
     if not events:
         print(model or best)
     print(

@@ -35,7 +35,7 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.integer]) ->
 
     Examples
     --------
-    >>> logits, truth = np.tile([[9.0, 0.0]], (10, 1)), np.array([0] * 7 + [1] * 3)
+    >>> logits, truth = np.tile([[4.0, 0.0]], (10, 1)), np.array([0] * 7 + [1] * 3)
     >>> round(float(softmax(logits, fit_temperature(logits, truth))[0, 0]), 2)
     0.7
     """

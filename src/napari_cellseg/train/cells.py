@@ -14,7 +14,7 @@ from napari_cellseg.nets.cell_nets import CellNet
 from napari_cellseg.nets.classifier_spec import ClassifierSpec
 from napari_cellseg.settings import ClassifierSettings
 from napari_cellseg.train.cell_augment import augment_cells
-from napari_cellseg.train.crop_run import CropData, open_crops, tested
+from napari_cellseg.train.crop_run import CropData, listed_test, open_crops
 from napari_cellseg.train.crop_split import CropSplit, split_crops
 from napari_cellseg.train.pictures import Survey, survey, told
 from napari_cellseg.train.records import Reading
@@ -63,7 +63,7 @@ def open_cells(data: CropData, settings: ClassifierSettings) -> Generator[Readin
     if missing:
         listed = "; ".join(f"{one.id}: {one.reason}" for one in missing[:3])
         notices.append(f"{len(missing)} cells are left out ({listed}{'; ...' * (len(missing) > 3)}).")
-    test = tested(crops, data)
+    test = listed_test(crops, data)
     if not readable.all():
         test = None if test is None else np.searchsorted(np.flatnonzero(readable), test[readable[test]])
         crops, seen = crops.take(readable), seen.take(readable)

@@ -117,7 +117,7 @@ def open_crops(data: CropData, channels: Sequence[str] = ()) -> Crops:
     return crops.take(crops.labels != "")
 
 
-def tested(crops: Crops, data: CropData) -> Any:
+def listed_test(crops: Crops, data: CropData) -> Any:
     """Return the indices of the cells that the run says to test on; None for a draw."""
     return _found(crops, data.test) if data.test else None
 
