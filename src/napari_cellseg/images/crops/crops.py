@@ -106,7 +106,7 @@ class Crops:
                 raise CellsegError(found, "one a crop")
         names, counts = np.unique(self.ids, return_counts=True)
         if (counts > 1).any():
-            raise CellsegError(f"{self.name}: id {names[counts > 1][0]!r} occurs twice", "different ids")
+            raise CellsegError(f"{self.name}: id {str(names[counts > 1][0])!r} occurs twice", "different ids")
 
     @classmethod
     def from_arrays(

@@ -59,7 +59,7 @@ def open_ecotaxa(path: Path, group: str = "", channels: tuple[str, ...] = ()) ->
     """
     table = read_ecotaxa_columns(path)
     zipped = zipfile.is_zipfile(path) if path.is_file() else False
-    there = set(_zip(str(path), os.getpid()).namelist()) if zipped else None
+    there = set(_zip(str(path)).namelist()) if zipped else None
     base = path if path.is_dir() else path.parent
     kept, left_out, seen = [], [], set()
     for row, (identity, name) in enumerate(zip(table["object_id"], table["img_file_name"], strict=True)):
@@ -128,7 +128,7 @@ def read_ecotaxa_columns(path: Path) -> Table:
 
 def _tables(path: Path) -> list[tuple[str, bytes]]:
     if path.is_file() and not _is_table(path.name):
-        names = sorted(name for name in _zip(str(path), os.getpid()).namelist() if _is_table(name))
+        names = sorted(name for name in _zip(str(path)).namelist() if _is_table(name))
         return [(name, _member(str(path), name, "table")) for name in names]
     if path.is_file():
         return [(path.name, path.read_bytes())]
@@ -149,25 +149,29 @@ def _source(path: Path, base: Path, names: NDArray[np.str_], zipped: bool) -> Me
     return Members(str(path), paths, count) if zipped else Files(paths, count)
 
 
-@lru_cache(maxsize=8)
-def _zip(path: str, process: int) -> zipfile.ZipFile:
-    # one handle a process: a forked loader's worker would share the place in the file
+def _zip(path: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        about = os.stat(path)
+        return _opened(path, os.getpid(), about.st_mtime_ns, about.st_size)
     except (OSError, zipfile.BadZipFile) as error:
-        raise CellsegError(
-            f"{path}: no zip file ({error})", "an archive of EcoTaxa", "export it again"
-        ) from None
+        found = f"{path}: no zip file ({error})"
+        raise CellsegError(found, "an archive of EcoTaxa", "export it again") from None
+
+
+@lru_cache(maxsize=8)
+def _opened(path: str, _process: int, _changed_ns: int, _size: int) -> zipfile.ZipFile:
+    # one handle a process: a forked loader's worker would share the place in the file
+    return zipfile.ZipFile(path)
 
 
 def _member(path: str, name: str, kind: str) -> bytes:
     """Return the bytes of a member, never more than a picture or a table may have."""
     try:
-        info = _zip(path, os.getpid()).getinfo(name)
+        info = _zip(path).getinfo(name)
         if info.file_size > MOST_BYTES[kind]:
             found = f"{path}: {name} would take {info.file_size:,} bytes"
             raise CellsegError(found, f"at most {MOST_BYTES[kind]:,} for one {kind}")
-        with _zip(path, os.getpid()).open(info) as stream:
+        with _zip(path).open(info) as stream:
             content = stream.read(MOST_BYTES[kind] + 1)
     except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise CellsegError(f"{path}: {name} cannot be read ({error})", "an undamaged zip") from error

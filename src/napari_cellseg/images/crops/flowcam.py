@@ -1,5 +1,6 @@
 """Runs of a FlowCam: a .lst table and collages of images as TIFF, with masks beside them."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.crops.crops import Crops, LeftOut, channel_names, natural
-from napari_cellseg.images.crops.files import read_crop_file
+from napari_cellseg.images.crops.files import read_crop_file, unreadable
 from napari_cellseg.images.crops.listing import walk
 
 COLUMNS = ("id", "collage_file", "image_x", "image_y", "image_w", "image_h")
@@ -43,7 +44,7 @@ class Collages:
 
     def _cut(self, path: str, row: int) -> NDArray[Any]:
         _, top, left, height, width = self.places[row].tolist()
-        collage = _collage(path)
+        collage = _collage(path, _changed_ns(path))
         if top < 0 or left < 0 or top + height > collage.shape[1] or left + width > collage.shape[2]:
             found = f"{path}: {collage.shape[1]} x {collage.shape[2]} pixels, too small for an image in it"
             raise CellsegError(found, f"at least {top + height} x {left + width}", "copy the run again")
@@ -52,8 +53,15 @@ class Collages:
 
 
 @lru_cache(maxsize=4)
-def _collage(path: str) -> NDArray[Any]:
+def _collage(path: str, _changed_ns: int) -> NDArray[Any]:
     return read_crop_file(path)
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def is_flowcam(path: Path) -> bool:

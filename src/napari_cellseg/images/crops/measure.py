@@ -142,7 +142,10 @@ def object_mask(above: NDArray[np.float32]) -> tuple[NDArray[np.bool_], int]:
         return np.ones(strength.shape, bool), 1
     # in the square root of the contrast faint parts of a cell still count
     root = np.sqrt(ndimage.gaussian_filter(strength, 0.6))
-    found, count = ndimage.label(root > threshold_otsu(root))  # type: ignore[no-untyped-call]
+    split = root > threshold_otsu(root)  # type: ignore[no-untyped-call]
+    # Otsu's threshold lies anywhere between two clear levels; at half contrast the outline is in place
+    half = np.sqrt((root[split].mean() ** 2 + root[~split].mean() ** 2) / 2)
+    found, count = ndimage.label(root > half)
     if not count:
         return np.ones(strength.shape, bool), 1
     sizes = np.bincount(found.ravel())[1:]

@@ -38,7 +38,8 @@ def open_table(path: Path, group: str = "", channels: tuple[str, ...] = ()) -> C
         raise CellsegError(f"{path.name}: no column of paths", f"one called {' or '.join(PATH)}")
     if not named:
         raise CellsegError(f"{path.name}: no rows", "one row a crop")
-    files = [_found(path.parent, name) for name in named]
+    named = [name.replace("\\", "/") for name in named]
+    files = [_found(path.parent, Path(name)) for name in named]
     ids = (
         column(table, ID)
         or unique_ids(
@@ -75,7 +76,6 @@ def open_table(path: Path, group: str = "", channels: tuple[str, ...] = ()) -> C
     return crops.with_samples("" if by_column else group).with_channels(channels)
 
 
-def _found(folder: Path, name: str) -> Path:
+def _found(folder: Path, path: Path) -> Path:
     """Return a file of the table: relative to it, or else to where the program runs."""
-    path = Path(name.replace("\\", "/"))
     return path if not (folder / path).is_file() and path.is_file() else folder / path
