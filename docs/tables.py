@@ -34,9 +34,11 @@ class Registry(MarkdownTable):
         module, name = REGISTRIES[self.arguments[0]]
         entries = getattr(import_module(module), name).items()
         described = (
-            (f"`{key}`", entry if isinstance(entry, str) else entry.description) for key, entry in entries
+            (f"`{key}`", entry if isinstance(entry, str) else entry.description, *more(entry))
+            for key, entry in entries
         )
-        return [("name", "what it is"), *described]
+        head = ("name", "what it is", *more(next(iter(entries))[1], head=True))
+        return [head, *described]
 
 
 class Settings(MarkdownTable):
@@ -47,6 +49,13 @@ class Settings(MarkdownTable):
             ("setting", "default", "what it does"),
             *((f"`{key}`", default(field), field.description or "") for key, field in fields),
         ]
+
+
+def more(entry: object, *, head: bool = False) -> tuple[str, ...]:
+    """Cells for what formats of coordinates have beside a description, or what stands above them."""
+    if not hasattr(entry, "next_step"):
+        return ()
+    return ("file", "and then") if head else (f"`MIC{entry.ending}`", entry.next_step)
 
 
 def default(field: FieldInfo) -> str:

@@ -6,14 +6,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "errors": ["CellsegError"],
+        "formats.coordinates": ["read_coordinates", "write_coordinates"],
         "images.annotation": ["Annotation", "Classes"],
+        "images.coordinates": ["Coordinates"],
+        "images.filament": ["Filament"],
         "images.micrographs": ["Image", "read_image"],
         "images.project": ["Project"],
         "nets.model": ["Model", "ModelSpec", "load_model", "read_spec"],
         "predict.chain": ["apply_chain", "parse_chain"],
         "predict.explain": ["explain"],
         "predict.segment": ["labels_from", "segment", "segment_with_uncertainty"],
-        "settings": ["SegmentSettings", "TrainSettings"],
+        "settings": ["ExportSettings", "SegmentSettings", "TrainSettings"],
         "train.segment": ["train"],
     },
 )

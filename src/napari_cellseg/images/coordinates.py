@@ -15,7 +15,7 @@ from napari_cellseg.images.filament import Filament
 class Coordinates:
     """Filaments and loose points of one micrograph.
 
-    Attributes
+    Parameters
     ----------
     filaments : tuple of Filament
         Their paths are (row, col) in pixels of the micrograph, pixel centres at integers.

@@ -14,7 +14,7 @@ from napari_cellseg.errors import CellsegError
 class Filament:
     """A centreline in source pixels; a smooth curve runs through its points.
 
-    Attributes
+    Parameters
     ----------
     path : (n, 2) float64
         Points (row, col) from one end to the other, pixel centres at integers; at least two,
