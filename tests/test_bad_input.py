@@ -320,6 +320,28 @@ def test_a_foreign_folder_in_place_of_the_run_is_kept(good, tmp_path, capsys):
     assert (foreign / "thesis.txt").read_text() == "all of it"
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--architecture", "unett"], "unet-light"),
+        (["--encoder", "resnet19"], "resnet18"),
+        (["--loss", "dise"], "dice+ce"),
+        (["--window-px", "250"], "a multiple of 32"),
+        (["--left-out", "noise"], "no class 'noise'"),
+        (["--architecture", "unet-vanilla", "--deep-supervision"], "deep_supervision"),
+        (["--prepare", "resize", "--shrink", "2"], "one of them"),
+    ],
+)
+def test_a_mistake_in_the_settings_leaves_no_run(good, tmp_path, capsys, flags, says):
+    plane = np.zeros(NOISE.shape, np.uint8)
+    plane[10:40, 10:60] = 255
+    tifffile.imwrite(tmp_path / "good_mask.tif", plane)
+    files = ["--images", str(good), "--masks", str(tmp_path / "good_mask.tif")]
+    assert main(["train", str(tmp_path / "m.safetensors"), *files, *flags]) == 2
+    assert says in complaint(capsys)
+    assert not (tmp_path / "m.run").exists()
+
+
 def test_json_figures_are_plain_numbers(good, capsys):
     assert main(["info", str(good), "--json"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)

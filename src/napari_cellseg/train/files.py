@@ -9,11 +9,11 @@ import numpy as np
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, pair_masks, read_mask, suggest_polarity
-from napari_cellseg.images.annotation import Annotation, Classes, check_trainable
+from napari_cellseg.images.annotation import Annotation, Classes, check_trainable, leave_out
 from napari_cellseg.images.micrographs import find_images, read_image
 from napari_cellseg.images.whole_files import replace_whole
 from napari_cellseg.settings import TrainSettings
-from napari_cellseg.train.run import Source, prepare_run
+from napari_cellseg.train.run import Source, prepare_run, spec_for
 
 MODEL_SUFFIX = ".safetensors"
 
@@ -78,7 +78,8 @@ def prepare_files(
     Raises
     ------
     CellsegError
-        If files are missing, damaged, cannot be paired or do not fit each other.
+        If files are missing, damaged, cannot be paired or do not fit each other, or settings
+        contradict each other.
     """
     if not images or not masks:
         raise CellsegError("no --images" if not images else "no --masks", "both, to train from files")
@@ -95,6 +96,7 @@ def prepare_files(
         annotations.append(_annotation(image, mask, plane, named))
         sources.append(Source(image.name, str(image.resolve()), str(mask.resolve()), polarity))
     notices += check_trainable(annotations)
+    spec_for([leave_out(annotations[0], settings.left_out)], settings)
     with replace_whole(run) as part:
         prepare_run(part, named, sources, settings)
     return notices

@@ -19,6 +19,8 @@ from napari_cellseg.images.annotation import Annotation, Classes
 from napari_cellseg.images.label_planes import read_plane
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.images.whole_files import write_whole
+from napari_cellseg.nets.encoders import check_encoder
+from napari_cellseg.nets.losses import LOSSES
 from napari_cellseg.nets.model import ModelSpec
 from napari_cellseg.nets.segmenters import find_architecture
 from napari_cellseg.settings import TrainSettings
@@ -110,14 +112,25 @@ def spec_for(annotations: Sequence[Annotation], settings: TrainSettings) -> Mode
     Raises
     ------
     CellsegError
-        If settings contradict each other or the architecture.
+        If a name is unknown, or settings contradict each other or the architecture.
     """
+    if settings.loss not in LOSSES:
+        raise CellsegError(f"unknown loss {settings.loss!r}", f"one of {', '.join(LOSSES)}")
     architecture = find_architecture(settings.architecture)
+    if architecture.has_encoder:
+        check_encoder(settings.encoder)
     options = architecture.completed({name: getattr(settings, name) for name in OPTIONS})
     whole = settings.prepare == "resize"
     if settings.shrink != 1 and (whole or settings.pixel_nm):
         other = "--prepare resize" if whole else f"a working pixel size of {settings.pixel_nm:g} nm"
         raise CellsegError(f"--shrink {settings.shrink:g} beside {other}", "one of them", "leave one out")
+    stride = architecture.stride(options)
+    if settings.window_px % stride:
+        raise CellsegError(
+            f"window of {settings.window_px} px",
+            f"a multiple of {stride}, the stride of this {settings.architecture}",
+            "give another --window-px",
+        )
     pixel_nm = settings.pixel_nm or annotations[0].image.pixel_nm
     return ModelSpec(
         architecture=settings.architecture,
@@ -127,7 +140,7 @@ def spec_for(annotations: Sequence[Annotation], settings: TrainSettings) -> Mode
         pixel_nm=pixel_nm and pixel_nm * settings.shrink,
         shrink=settings.shrink,
         input_px=settings.window_px if whole else None,
-        stride=architecture.stride(options),
+        stride=stride,
         options=options,
     )
 

@@ -118,18 +118,10 @@ class _Training:
     def __init__(self, run: Path, *, resume: bool) -> None:
         self.run, self.settings = run, read_settings(run)
         settings = self.settings
-        if settings.loss not in LOSSES:
-            raise CellsegError(f"unknown loss {settings.loss!r}", f"one of {', '.join(LOSSES)}")
         annotations = [leave_out(one, settings.left_out) for one in read_annotations(run)]
         self.notices = check_trainable(annotations)
         self.annotations = annotations
         self.spec = spec_for(annotations, settings)
-        if settings.window_px % self.spec.stride:
-            raise CellsegError(
-                f"window of {settings.window_px} px",
-                f"a multiple of {self.spec.stride}, the stride of this {settings.architecture}",
-                "give another --window-px",
-            )
         apart = not_tiled(self.spec.architecture, self.spec.encoder)
         if apart and self.spec.input_px is None:
             self.notices.append(f"{settings.architecture} in blocks is not quite the whole: {apart}.")

@@ -9,8 +9,6 @@ from typing import Any
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Annotation
 from napari_cellseg.images.micrographs import read_image
-from napari_cellseg.nets.encoders import check_encoder
-from napari_cellseg.nets.losses import LOSSES
 from napari_cellseg.nets.presets import settings_from
 from napari_cellseg.report.study.marks import Marks, Place
 from napari_cellseg.report.study.samples import Samples, find_files, find_samples
@@ -95,7 +93,7 @@ def plan_study(path: Path) -> StudyPlan:
     annotation = Annotation(read_image(first.image), first.truth(), samples.classes)
     for number, system in enumerate(systems):
         with _at(marks, ("systems", number), system.name):
-            check_settings(system.settings, annotation)
+            spec_for([annotation], system.settings)
     for name in study.thin or ():
         if name not in samples.classes.targets:
             known = near(name, samples.classes.targets)
@@ -142,25 +140,6 @@ def _check_keys(settings: dict[str, Any], study: StudyFile, marks: Marks, place:
         if key not in TrainSettings.model_fields:
             known = near(key, TrainSettings.model_fields)
             raise marks.error((*place, key), f"unknown setting {key!r}", known)
-
-
-def check_settings(settings: TrainSettings, annotation: Annotation) -> None:
-    """Refuse settings that a training on such annotations would refuse at its start.
-
-    Raises
-    ------
-    CellsegError
-        If a name is unknown, or settings contradict each other or the network.
-    """
-    spec = spec_for([annotation], settings)
-    if spec.encoder:
-        check_encoder(spec.encoder)
-    if settings.loss not in LOSSES:
-        raise CellsegError(f"unknown loss {settings.loss!r}", near(settings.loss, LOSSES))
-    if settings.window_px % spec.stride:
-        raise CellsegError(
-            f"window_px = {settings.window_px}", f"a multiple of {spec.stride}, the stride of the network"
-        )
 
 
 def _split(study: StudyFile, samples: Samples, folder: Path) -> tuple[Part, ...]:
