@@ -349,3 +349,32 @@ def test_events_are_json(make_run):
     events = [json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines()]
     assert events == ["started", "step", "step", "epoch", "finished"]
     assert len(records) == len(events)
+
+
+def test_a_working_pixel_size_without_pixel_sizes_is_said(make_run):
+    started = next(iter(train(make_run(pixel_nm=2.0))))
+    assert any("2 of 2 images have no pixel size (a)" in notice for notice in started.notices)
+    assert not any("pixel size" in notice for notice in next(iter(train(make_run("other")))).notices)
+
+
+def test_a_model_may_be_read_by_whoever_may_read_the_folder(make_run, tmp_path):
+    run = make_run(epochs=1)
+    list(train(run))
+    (tmp_path / "plain").touch()
+    modes = {(run / f"{name}.safetensors").stat().st_mode for name in ("best", "last")}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_cache(make_run, monkeypatch):
+    run = make_run(epochs=2)
+    records = train(run)
+    while not isinstance(next(records), Epoch):
+        pass
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segment, "save_tensors", full)
+    with pytest.raises(OSError, match="No space"):
+        records.close()
+    assert not (run / "cache").exists()

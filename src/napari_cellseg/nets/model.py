@@ -328,6 +328,8 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dic
 
     path = Path(path)
     with replace_whole(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         try:
             save_file(
                 {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -340,6 +342,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dic
             if number is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        temporary.chmod(mode)  # the library's is for the owner alone
     return path
 
 

@@ -120,6 +120,10 @@ class _Training:
         settings = self.settings
         annotations = [leave_out(one, settings.left_out) for one in read_annotations(run)]
         self.notices = check_trainable(annotations)
+        unsized = [one.image.name for one in annotations if one.image.pixel_nm is None]
+        if settings.pixel_nm and unsized:
+            these = f"{len(unsized)} of {len(annotations)} images have no pixel size ({unsized[0]})"
+            self.notices.append(f"{these}: taken to be the working one, {settings.pixel_nm:g} nm.")
         self.annotations = annotations
         self.spec = spec_for(annotations, settings)
         apart = not_tiled(self.spec.architecture, self.spec.encoder)
@@ -367,9 +371,11 @@ class _Training:
 
     def close(self) -> None:
         """Keep the best network of a training that was closed early; remove the cache."""
-        if self.best is not None and not self.best.written:
-            self._write_best()
-        shutil.rmtree(self.run / "cache", ignore_errors=True)
+        try:
+            if self.best is not None and not self.best.written:
+                self._write_best()
+        finally:
+            shutil.rmtree(self.run / "cache", ignore_errors=True)
 
 
 def _noting(
