@@ -106,3 +106,12 @@ def test_an_image_too_large_for_the_viewer_is_refused_with_a_way_out(dock, model
     assert "10 x 10 px" in dock.message.text()
     assert "napari-cellseg segment" in dock.message.text()
     assert dock.job is None
+
+
+def test_a_renamed_image_keeps_its_place_and_another_model_clears_what_was_said(dock, model_file):
+    layer = dock.viewer.add_image(np.zeros((40, 40)), name="before")
+    layer.name = "after"
+    assert [dock.images.itemText(i) for i in range(dock.images.count())] == ["after"]
+    dock.message.say("out of memory", "bad")
+    dock.model_row.choose(model_file)
+    assert dock.message.text() == ""

@@ -46,7 +46,8 @@ class SegmentDock(Dock):
         self.stopped = False
         self._build()
         layers = self.viewer.layers
-        for signal in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+        events = layers.events
+        for signal in (events.inserted, events.removed, events.renamed, layers.selection.events.active):
             signal.connect(self._follow)
         self._follow()
         self._show_model()
@@ -105,6 +106,8 @@ class SegmentDock(Dock):
     def _show_model(self) -> None:
         spec = self.model_row.spec
         self.explaining.offer(None if spec is None else spec.classes)
+        if self.job is None:
+            self.message.say("")  # what was said was of another model
         self._show_state()
 
     def _chosen(self) -> tuple[ImageLayer, Path, str]:
