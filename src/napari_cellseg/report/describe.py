@@ -1,10 +1,16 @@
-"""What a file is, as plain values: images, models, coordinates, project and run folders."""
+"""What a file is, as plain values: images, models, crops, coordinates, project and run folders."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.crops import LeftOut, read_each
+from napari_cellseg.images.crops.reading import crop_format, holds_crops, read_crops
+
+MOST_SAMPLES = 20  # named; a large set has thousands
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -13,8 +19,8 @@ def describe(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        An image, a model (.safetensors), a file of coordinates, a project folder (.cellseg) or a
-        run folder.
+        An image, a model (.safetensors), images of single cells, a file of coordinates, a project
+        folder (.cellseg) or a run folder.
 
     Raises
     ------
@@ -27,6 +33,8 @@ def describe(path: Path) -> dict[str, Any]:
         return {"path": str(path), "kind": "project", **_describe_project(path)}
     if (path / "settings.json").is_file():
         return {"path": str(path), "kind": "run", **_describe_run(path)}
+    if holds_crops(path):
+        return {"path": str(path), "kind": "crops", **_describe_crops(path)}
     if path.is_file() and path.name.lower().endswith(_coordinate_suffixes()):
         return {"path": str(path), "kind": "coordinates", **_describe_coordinates(path)}
     return {"path": str(path), "kind": "image", **_describe_image(path)}
@@ -68,6 +76,26 @@ def _describe_image(path: Path) -> dict[str, Any]:
         "dtype": str(image.data.dtype),
         "pixel_nm": image.pixel_nm,
         "chunks": [int(chunks[0]) for chunks in image.data.chunks],
+    }
+
+
+def _describe_crops(path: Path) -> dict[str, Any]:
+    format = crop_format(path)
+    crops = read_crops(path, format=format)
+    first = next((one for one in read_each(crops) if not isinstance(one, LeftOut)), None)
+    labels, counts = (values.tolist() for values in np.unique(crops.labels, return_counts=True))
+    samples = np.unique(crops.samples[crops.samples != ""]).tolist()
+    more = len(samples) - MOST_SAMPLES
+    return {
+        "format": format,
+        "crops": len(crops),
+        "left_out": len(crops.left_out),
+        "channels": list(crops.channels),
+        "dtype": None if first is None else str(first.dtype),
+        "first_shape": None if first is None else list(first.shape[1:]),
+        "classes": {label: count for label, count in zip(labels, counts, strict=True) if label},
+        "samples": samples[:MOST_SAMPLES] + [f"and {more} more"] * (more > 0),
+        "notices": list(crops.notices),
     }
 
 

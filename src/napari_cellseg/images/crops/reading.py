@@ -12,7 +12,8 @@ from napari_cellseg.images.crops.flowcam import is_flowcam, open_flowcam
 from napari_cellseg.images.crops.ideas import is_ideas_export, open_ideas
 from napari_cellseg.images.crops.ifcb import is_ifcb, open_ifcb
 from napari_cellseg.images.crops.listing import walk
-from napari_cellseg.images.crops.table import is_table, open_table
+from napari_cellseg.images.crops.table import is_table, names_paths, open_table
+from napari_cellseg.images.readers.ome_zarr import is_zarr
 
 RAW = (".cif", ".rif", ".daf")
 
@@ -79,20 +80,38 @@ def read_crops(
     path = Path(path).expanduser()
     if not path.exists():
         raise CellsegError(f"{path}: no such file or folder", "images of single cells", "check the path")
-    reader = _reader(path) if format is None else _named(format)
-    return reader.open(path, group, tuple(channels))
-
-
-def _named(format: str) -> CropReader:
+    format = format or crop_format(path)
     if format not in READERS:
         raise CellsegError(f"no reader {format!r} of crops", " or ".join(READERS))
-    return READERS[format]
+    return READERS[format].open(path, group, tuple(channels))
 
 
-def _reader(path: Path) -> CropReader:
-    for reader in READERS.values():
+def holds_crops(path: Path) -> bool:
+    """Tell whether `path` is meant as crops: a folder, or a file that is nothing but them.
+
+    A picture or a table may be something else; a table counts if it has a column of paths.
+    """
+    if path.is_dir():
+        return not is_zarr(path)
+    if not path.is_file():
+        return False
+    if is_table(path):
+        return names_paths(path)
+    names = (name for name in READERS if name not in ("table", "class-folders"))
+    return path.name.lower().endswith(RAW) or any(READERS[name].sniff(path) for name in names)
+
+
+def crop_format(path: Path) -> str:
+    """Return the name of the reader that takes `path`, one of `READERS`.
+
+    Raises
+    ------
+    CellsegError
+        If none does; for a file of the instrument itself it says how to export it.
+    """
+    for name, reader in READERS.items():
         if reader.sniff(path):
-            return reader
+            return name
     names = [path.name] if path.is_file() else [name for _, name in walk(path)]
     raw = next((name for name in names if name.lower().endswith(RAW)), "")
     if raw:

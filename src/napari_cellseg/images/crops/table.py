@@ -21,6 +21,16 @@ def is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
 
 
+def names_paths(path: Path) -> bool:
+    """Tell whether the first line of a table has a column of paths."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        head = stream.readline(10_000)
+    try:
+        return column(read_columns(head, path.name), PATH) is not None
+    except CellsegError:
+        return False
+
+
 def open_table(path: Path, group: str = "", channels: tuple[str, ...] = ()) -> Crops:
     """Return the crops that a table lists, in its order; paths are relative to the table.
 
