@@ -1,0 +1,1 @@
+"""Things found in images: filaments traced through crossings, straightened, cut into segments."""

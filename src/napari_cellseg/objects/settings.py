@@ -1,0 +1,68 @@
+"""What can be set about tracing."""
+
+from pydantic import Field
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.settings import Settings
+
+
+class TraceSettings(Settings):
+    """How filaments are traced. A length given in px wins over the same in nm."""
+
+    tracer: str = Field("pairing", description="How; see `napari-cellseg list tracers`.")
+    label: int = Field(2, ge=1, le=65_535, description="Of labels: the index that is the filament.")
+    threshold: float = Field(0.5, gt=0, lt=1, description="Of probabilities: the value at a filament's edge.")
+    width_nm: float | None = Field(
+        None, gt=0, description="About how wide a filament is, in nm; empty = as measured."
+    )
+    width_px: float | None = Field(None, gt=0, description="The same in pixels.")
+    gap_nm: float | None = Field(
+        None, ge=0, description="Longest gap that is closed between ends in line, in nm; empty = one width."
+    )
+    gap_px: float | None = Field(None, ge=0, description="The same in pixels.")
+    min_length_nm: float | None = Field(
+        None, ge=0, description="Shorter filaments are left out, in nm; empty = three widths."
+    )
+    min_length_px: float | None = Field(None, ge=0, description="The same in pixels.")
+    min_radius_nm: float | None = Field(
+        None,
+        ge=0,
+        description="Tightest bend (1 / curvature) in nm: filaments that bend more sharply are left out.",
+    )
+    min_radius_px: float | None = Field(None, ge=0, description="The same in pixels.")
+    edge_nm: float | None = Field(
+        None, ge=0, description="What lies closer to the border of the image is cut off, in nm."
+    )
+    edge_px: float | None = Field(None, ge=0, description="The same in pixels.")
+
+    def pixels(self, name: str, pixel_nm: float | None) -> float | None:
+        """Return a length in pixels; None if it is not given.
+
+        Parameters
+        ----------
+        name : str
+            The length without its unit: "width", "gap", "min_length", "min_radius" or "edge".
+        pixel_nm : float or None
+            Pixel size.
+
+        Raises
+        ------
+        CellsegError
+            If it is given in nm and the pixel size is unknown.
+
+        Examples
+        --------
+        >>> TraceSettings(gap_nm=10).pixels("gap", 0.5)
+        20.0
+        """
+        in_px: float | None = getattr(self, f"{name}_px")
+        in_nm: float | None = getattr(self, f"{name}_nm")
+        if in_px is not None or in_nm is None:
+            return in_px
+        if pixel_nm is None:
+            raise CellsegError(
+                f"{name}_nm = {in_nm:g} for an image without a pixel size",
+                f"{name}_px for such images",
+                "or give the pixel size",
+            )
+        return in_nm / pixel_nm
