@@ -175,6 +175,30 @@ class SegmentSettings(Settings):
     )
 
 
+class InstanceSettings(Settings):
+    """How single cells are made of what a model says that finds them."""
+
+    cell_threshold: float = Field(
+        0.5, gt=0, lt=1, description="Single cells: probability from which a pixel belongs to a cell."
+    )
+    cell_seed: float = Field(
+        0.55,
+        gt=0,
+        lt=1,
+        description="Single cells: depth (0 = a cell's border, 1 = its middle) above which a seed lies; higher parts more cells, lower fewer.",
+    )
+    cell_smoothing_px: float = Field(
+        1.0, ge=0, le=50, description="Single cells: width of the smoothing before seeds are looked for."
+    )
+    cell_area_px: int = Field(
+        15, ge=0, le=10**9, description="Single cells: area in pixels; smaller ones are left out."
+    )
+    cell_area_nm2: float | None = Field(
+        None, gt=0, description="The same in square nanometres; empty = in pixels."
+    )
+    cell_holes: bool = Field(True, description="Single cells: fill holes in cells.")
+
+
 def _as_in(kind: type[Settings], name: str, default: Any, description: str = "") -> Any:
     """Return the setting of another class, with its bounds, for one that has it as well."""
     field = copy(kind.model_fields[name])

@@ -91,10 +91,19 @@ def test_nan_is_an_error():
         mask_to_labels(np.array([[0, np.nan]]), "bright")
 
 
-def test_many_small_instances_are_labels():
+def test_many_numbers_look_like_single_cells():
     plane = np.zeros((100, 100), np.uint8)
     plane[::5, ::5] = np.arange(400).reshape(20, 20) % 251
+    suggestion = suggest_polarity(plane)
+    assert suggestion.polarity == "instances"
+    assert "250 numbers" in suggestion.reason
+    plane[plane > 4] = 0
     assert suggest_polarity(plane).polarity == "labels"
+
+
+def test_numbers_of_cells_become_rings():
+    labels = mask_to_labels(np.repeat([[0, 0, 5, 5, 5, 9]], 3, axis=0), "instances")
+    assert labels[1].tolist() == [1, 1, 3, 4, 3, 4]
 
 
 def test_jpg_noise_is_cut_in_the_middle():

@@ -54,7 +54,8 @@ def train(
     masks
         Their masks, found by the same stem or a common beginning of it.
     polarity
-        Which side of a two-valued mask is the class, or labels for class numbers; default: the brighter side.
+        Which side of a two-valued mask is the class, labels for class numbers, or instances for
+        numbers of single cells; default: the brighter side.
     classes
         Names of the classes, separated by commas.
     crops

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.instance_rings import looks_like_cells, ring_labels
 from napari_cellseg.images.micrographs import read_image, stem
 from napari_cellseg.images.readers.pictures import palette_indices
 
 logger = logging.getLogger(__name__)
 
-Polarity = Literal["dark", "bright", "labels"]
+Polarity = Literal["dark", "bright", "labels", "instances"]
 
 SMALL_SHARE = 0.4  # a class rarely fills more of a picture than this, a background rarely less
 GREY_LEVELS = 16  # what JPG compression makes of equal channels
@@ -31,7 +32,7 @@ class PolaritySuggestion:
 
     Parameters
     ----------
-    polarity : {"dark", "bright", "labels"}
+    polarity : {"dark", "bright", "labels", "instances"}
         The side that looks like the class.
     share : float
         Share of the area the class would have.
@@ -100,6 +101,11 @@ def suggest_polarity(plane: NDArray[Any]) -> PolaritySuggestion:
     """
     if not is_two_sided(plane):
         share = float(np.count_nonzero(plane)) / plane.size
+        if looks_like_cells(plane):
+            count = len(np.unique(plane)) - 1
+            return PolaritySuggestion(
+                "instances", share, f"its {count} numbers look like those of single cells"
+            )
         return PolaritySuggestion("labels", share, f"it has more than two values; {share:.1%} is not 0")
     bright = float(np.count_nonzero(_bright_side(plane))) / plane.size
     if 0 < 1 - bright < SMALL_SHARE:
@@ -118,9 +124,10 @@ def mask_to_labels(plane: NDArray[Any], polarity: Polarity) -> NDArray[np.uint8]
     ----------
     plane : (y, x)
         As `read_mask` returns it.
-    polarity : {"dark", "bright", "labels"}
-        Which side of a two-valued mask is the class, cut midway between the extremes; or
-        ``labels``: 0 is background and k is class k, which becomes k + 1.
+    polarity : {"dark", "bright", "labels", "instances"}
+        Which side of a two-valued mask is the class, cut midway between the extremes;
+        ``labels``: 0 is background and k is class k, which becomes k + 1; ``instances``: 0 is
+        background and k is cell k, of which the rings are the classes (`images.instance_rings`).
 
     Returns
     -------
@@ -142,6 +149,8 @@ def mask_to_labels(plane: NDArray[Any], polarity: Polarity) -> NDArray[np.uint8]
         raise CellsegError("the mask has NaN or infinite values", "finite ones", "save it as whole numbers")
     if polarity == "labels":
         return _label_numbers(plane)
+    if polarity == "instances":
+        return ring_labels(plane)
     if not is_two_sided(plane) and not _nearly_two_valued(plane):
         values = ", ".join(f"{value:g}" for value in np.unique(plane)[:5])
         raise CellsegError(

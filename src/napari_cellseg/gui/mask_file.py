@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.layers import link_of
+from napari_cellseg.images.instance_rings import RINGS, are_rings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -21,6 +22,7 @@ SIDES: dict[Polarity, str] = {
     "bright": "the brighter side",
     "dark": "the darker side",
     "labels": "its numbers: 0 = background, 1 = the first class, ...",
+    "instances": "its numbers are those of single cells: 0 = background, then one a cell",
 }
 
 
@@ -34,8 +36,14 @@ def mask_labels(annotation: Labels, path: Path, polarity: Polarity) -> NDArray[A
     """
     from napari_cellseg.formats.masks import mask_to_labels  # with dask: a dock opens without it
 
-    labels = mask_to_labels(_plane(annotation, path), polarity)
     classes = link_of(annotation).classes
+    if polarity == "instances" and not are_rings(classes):
+        raise CellsegError(
+            f"a project of {', '.join(classes.targets)}",
+            f"the classes {', '.join(RINGS.targets)} for numbers of single cells",
+            "make a project with these classes, or train with `--polarity instances`",
+        )
+    labels = mask_to_labels(_plane(annotation, path), polarity)
     if labels.max() >= len(classes):
         raise CellsegError(
             f"{path.name} holds {labels.max() - 1} classes",

@@ -168,7 +168,7 @@ def read_labels(path: Path, polarity: Polarity | None = None) -> tuple[NDArray[A
     if polarity is not None:
         return mask_to_labels(plane, polarity), ""
     suggestion = suggest_polarity(plane)
-    if suggestion.polarity == "labels":
+    if suggestion.polarity in ("labels", "instances"):
         return mask_to_labels(plane, "labels"), ""
     said = "masks: the brighter side is the class (--polarity dark for the other)"
     if suggestion.polarity == "dark":

@@ -10,6 +10,7 @@ import numpy as np
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, pair_masks, read_mask, suggest_polarity
 from napari_cellseg.images.annotation import Annotation, Classes, check_trainable, leave_out
+from napari_cellseg.images.instance_rings import RINGS
 from napari_cellseg.images.micrographs import find_images, read_image
 from napari_cellseg.images.whole_files import replace_whole
 from napari_cellseg.settings import TrainSettings
@@ -69,7 +70,8 @@ def prepare_files(
     images, masks : sequence of str
         Files, folders or globs; paired by stem.
     polarity : str, optional
-        Which side of a two-valued mask is the class; by default the brighter one.
+        Which side of a two-valued mask is the class; by default the brighter one. ``instances``
+        for numbers of single cells.
     classes : sequence of str
         Names of the classes, the background left out.
     settings : TrainSettings
@@ -90,7 +92,7 @@ def prepare_files(
         polarity, said = choose_polarity(planes)
         notices.append(said)
     labels = [_labels(mask, plane, polarity) for (_, mask), plane in zip(pairs, planes, strict=True)]
-    named = named_classes(max(int(plane.max()) for plane in labels), classes)
+    named = classes_of_masks(polarity, max(int(plane.max()) for plane in labels), classes)
     annotations, sources = [], []
     for (image, mask), plane in zip(pairs, labels, strict=True):
         annotations.append(_annotation(image, mask, plane, named))
@@ -109,8 +111,12 @@ def choose_polarity(planes: Iterable[np.ndarray]) -> tuple[Polarity, str]:
     """
     suggestions = [suggest_polarity(plane) for plane in planes]
     votes = Counter(suggestion.polarity for suggestion in suggestions)
+    said = "masks: class numbers, 0 is the background (--polarity labels)"
+    if votes["instances"]:
+        reason = next(s.reason for s in suggestions if s.polarity == "instances")
+        return "labels", f"warning: {said}, but {reason}; if so give --polarity instances"
     if votes["labels"]:
-        return "labels", "masks: class numbers, 0 is the background (--polarity labels)"
+        return "labels", said
     said = "masks: the brighter side is the class (--polarity bright)"
     if votes["dark"] > votes["bright"]:
         reason = next(s.reason for s in suggestions if s.polarity == "dark")
@@ -136,6 +142,30 @@ def copy_model(best: Path, model: Path) -> None:
     """Copy the best model of a run to where it was asked for, whole or not at all."""
     with replace_whole(model) as part:
         shutil.copyfile(best, part)
+
+
+def classes_of_masks(polarity: Polarity, highest: int, names: Sequence[str] = ()) -> Classes:
+    """Return the classes of masks with labels up to `highest`; the rings of single cells have names.
+
+    Raises
+    ------
+    CellsegError
+        If there are fewer names than classes, or any for single cells.
+
+    Examples
+    --------
+    >>> classes_of_masks("instances", 4).targets
+    ('cell edge', 'cell body', 'cell centre')
+    """
+    if polarity != "instances":
+        return named_classes(highest, names)
+    if names:
+        raise CellsegError(
+            f"classes {', '.join(names)} for masks of single cells",
+            "none: the classes are the rings of a cell",
+            "leave them out, or use --polarity labels if the numbers are classes",
+        )
+    return RINGS
 
 
 def named_classes(highest: int, names: Sequence[str] = ()) -> Classes:

@@ -14,7 +14,7 @@ from napari_cellseg.formats.masks import Polarity, mask_to_labels, pair_masks, r
 from napari_cellseg.images.annotation import Annotation, Classes, leave_out
 from napari_cellseg.images.micrographs import Image, find_images, read_image, stem
 from napari_cellseg.report.study.study_file import StudyFile
-from napari_cellseg.train.files import choose_polarity, named_classes
+from napari_cellseg.train.files import choose_polarity, classes_of_masks
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def find_samples(study: StudyFile, folder: Path) -> Samples:
         polarity, said = choose_polarity(read_mask(mask) for _, mask in pairs)
         notices.append(said.replace("--polarity ", "polarity: "))
     counts = [_count(*pair, polarity) for pair in pairs]
-    mask_classes = named_classes(max(map(len, counts)) - 1, study.classes)
+    mask_classes = classes_of_masks(polarity, max(map(len, counts)) - 1, study.classes)
     classes, indices = _scored(mask_classes, study.left_out)
     found = []
     for (image, mask), pixels in zip(pairs, counts, strict=True):

@@ -85,7 +85,9 @@ class StudyFile(Settings):
     images: Names = Field((), description="Images: files, folders or globs.")
     masks: Names = Field(min_length=1, description="Their masks, paired by the beginning of the name.")
     polarity: Polarity | None = Field(
-        None, description="Which side of a two-valued mask is the class: dark, bright, or labels for numbers."
+        None,
+        description="Which side of a two-valued mask is the class: dark, bright; labels for numbers of "
+        "classes, instances for those of single cells.",
     )
     classes: Names = Field((), description="Names of the classes, the background left out.")
     left_out: Names = Field((), description="Classes that are neither learned nor scored.")
