@@ -16,12 +16,24 @@ from contextlib import contextmanager
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from napari_cellseg.cli import classify, convert, demo, evaluate, explain, inspect, segment, study, train
+from napari_cellseg.cli import (
+    cells,
+    classify,
+    convert,
+    demo,
+    evaluate,
+    explain,
+    inspect,
+    segment,
+    study,
+    train,
+)
 from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, app
 from napari_cellseg.errors import CellsegError
 
 __all__ = [
     "app",
+    "cells",
     "classify",
     "convert",
     "demo",

@@ -21,6 +21,7 @@ Kind = Literal[
     "crop-readers",
     "coordinate-readers",
     "writers",
+    "class-writers",
     "backends",
     "steps",
     "explainers",
@@ -29,7 +30,7 @@ Kind = Literal[
 
 @app.command
 def info(files: Annotated[list[str], Parameter(negative=())], /, *, json_: Json = False) -> int:
-    """Say what files are: images, models, coordinates, project and run folders.
+    """Say what files are: images, models, single cells, coordinates, project and run folders.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ REGISTRIES: dict[str, tuple[str, str]] = {
     "crop-readers": ("napari_cellseg.images.crops", "READERS"),
     "coordinate-readers": ("napari_cellseg.formats.kinds", "READERS"),
     "writers": ("napari_cellseg.formats.kinds", "WRITERS"),
+    "class-writers": ("napari_cellseg.formats.class_kinds", "CLASS_WRITERS"),
     "backends": ("napari_cellseg.nets.backends", "BACKENDS"),
     "steps": ("napari_cellseg.predict.postprocess", "STEPS"),
     "explainers": ("napari_cellseg.predict.explainers", "EXPLAINERS"),
