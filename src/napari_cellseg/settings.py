@@ -129,6 +129,9 @@ class TrainSettings(Settings):
     shift: float = Field(
         0.0, ge=0, lt=1, description="Augment with a shift of up to this share of the window."
     )
+    elastic_px: float = Field(
+        0.0, ge=0, le=32, description="Augment with a smooth warp that moves pixels by up to this many."
+    )
     intensity: float = Field(
         0.2, ge=0, le=1, description="Augment contrast and brightness by up to this share."
     )

@@ -37,7 +37,15 @@ def test_nothing_asked_for_nothing_done(channels):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"flips": True}, {"rotation_degrees": 90.0}, {"scale": 0.5}, {"intensity": 0.5}, {"noise": 0.5}, {}],
+    [
+        {"flips": True},
+        {"rotation_degrees": 90.0},
+        {"scale": 0.5},
+        {"intensity": 0.5},
+        {"noise": 0.5},
+        {"elastic_px": 4.0},
+        {},
+    ],
     ids=str,
 )
 def test_the_generator_decides_everything_and_the_input_is_left_alone(changes):
@@ -97,7 +105,13 @@ def test_a_turn_by_nothing_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rotation_degrees": 180.0}, {"scale": 0.5}, {"rotation_degrees": 45.0, "scale": 0.3}]
+    "changes",
+    [
+        {"rotation_degrees": 180.0},
+        {"scale": 0.5},
+        {"rotation_degrees": 45.0, "scale": 0.3},
+        {"elastic_px": 4.0},
+    ],
 )
 def test_turns_move_image_and_targets_alike(changes):
     targets = blobs(16)
@@ -109,7 +123,13 @@ def test_turns_move_image_and_targets_alike(changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rotation_degrees": 180.0}, {"scale": 0.9}, {"flips": True, "rotation_degrees": 30.0}]
+    "changes",
+    [
+        {"rotation_degrees": 180.0},
+        {"scale": 0.9},
+        {"flips": True, "rotation_degrees": 30.0},
+        {"elastic_px": 4.0},
+    ],
 )
 def test_no_class_is_invented(changes):
     targets = torch.where(blobs(16) > 0, 3, IGNORED)  # 0, 1 and 2 lie between these
@@ -158,11 +178,23 @@ def test_noise_is_no_stronger_than_asked_for():
     assert strengths.min() < 0.15
 
 
-TURNS = {"rotation_degrees": 180.0, "scale": 0.3, "shear_degrees": 10.0, "shift": 0.1}
+TURNS = {"rotation_degrees": 180.0, "scale": 0.3, "shear_degrees": 10.0, "shift": 0.1, "elastic_px": 6.0}
+
+
+def test_a_warp_is_smooth_and_no_longer_than_asked_for():
+    side = 64
+    rows = torch.arange(side, dtype=torch.float32)[:, None].expand(side, side)
+    images = torch.stack([rows, rows.T])[None].expand(8, -1, -1, -1)  # each pixel holds its place
+    moved, _ = run(images, torch.ones((8, side, side), dtype=torch.long), elastic_px=5.0)
+    shift = (moved - images)[..., 6:-6, 6:-6]  # further out places are mirrored
+    assert 2 < shift.abs().max() < 5.001
+    assert shift.diff(dim=-1).abs().max() < 0.7
 
 
 class TestMargin:
-    @pytest.mark.parametrize("name", ["rotation_degrees", "scale", "shear_degrees", "shift", "all"])
+    @pytest.mark.parametrize(
+        "name", ["rotation_degrees", "scale", "shear_degrees", "shift", "elastic_px", "all"]
+    )
     def test_no_pixel_from_outside_comes_in(self, name):
         changes = OFF | (TURNS if name == "all" else {name: TURNS[name]})
         settings = TrainSettings(**changes, window_px=32)

@@ -7,14 +7,17 @@ Notation: N windows, C channels; targets hold output indices or `IGNORED`.
 import math
 
 import torch
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from napari_cellseg.nets.losses import IGNORED
 from napari_cellseg.settings import TrainSettings
 
+KNOT_PX = 32
+"""A warp is drawn anew at places this far apart and smooth in between."""
+
 
 def margin_px(settings: TrainSettings) -> int:
-    """Return the pixels around a window that a turn, scale, shear or shift may bring into it.
+    """Return the pixels around a window that a turn, scale, shear, shift or warp may bring into it.
 
     Examples
     --------
@@ -26,7 +29,7 @@ def margin_px(settings: TrainSettings) -> int:
     angle = math.radians(min(settings.rotation_degrees, 45.0))
     reach = (math.cos(angle) + math.sin(angle)) * (1 + math.tan(math.radians(settings.shear_degrees)))
     reach = reach / (1 - settings.scale) + 2 * settings.shift
-    return min(settings.window_px, math.ceil(settings.window_px / 2 * (reach - 1)))
+    return min(settings.window_px, math.ceil(settings.window_px / 2 * (reach - 1) + settings.elastic_px))
 
 
 def augment(
@@ -37,7 +40,7 @@ def augment(
     settings: TrainSettings,
     window_px: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return windows and targets after flips, quarter turns, a turn, scale, shear, shift, contrast and noise.
+    """Return windows and targets after all changes that the settings ask for.
 
     Parameters
     ----------
@@ -59,7 +62,15 @@ def augment(
     """
     if settings.flips:
         images, targets = _flip(images, targets, generator)
-    if settings.rotation_degrees or settings.scale or settings.shear_degrees or settings.shift:
+    if any(
+        (
+            settings.rotation_degrees,
+            settings.scale,
+            settings.shear_degrees,
+            settings.shift,
+            settings.elastic_px,
+        )
+    ):
         side = window_px or images.shape[-1]
         images, targets = _turn(images, targets, generator, settings, side)
     if settings.intensity:
@@ -112,9 +123,20 @@ def _turn(
     )
     part = side / images.shape[-1]
     size = [*images.shape[:2], side, side]
-    grid = affine_grid(part * matrices, size, align_corners=False).to(images.device)
+    grid = affine_grid(part * matrices, size, align_corners=False)
+    if settings.elastic_px:
+        grid = grid + 2 * settings.elastic_px / images.shape[-1] * _warp(len(images), side, generator)
+    grid = grid.to(images.device)
     images = grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # Shifted by one, the zeros from outside the window mean "not annotated".
     shifted = (targets - IGNORED)[:, None].to(images.dtype)
     shifted = grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return images, shifted[:, 0].round().long() + IGNORED
+
+
+def _warp(count: int, side: int, generator: torch.Generator) -> torch.Tensor:
+    """Return a smooth random field (n, y, x, 2) of about -1 to 1 (Simard et al. 2003, as U-Net uses it)."""
+    knots = max(2, side // KNOT_PX) + 1
+    field = 2 * torch.rand((count, 2, knots, knots), generator=generator) - 1
+    field = interpolate(field, (side, side), mode="bicubic", align_corners=True)
+    return field.clamp(-1, 1).movedim(1, -1)
