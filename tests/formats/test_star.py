@@ -34,6 +34,12 @@ def test_blocks_and_pairs_are_tables():
     assert read_tables(text, "a") == {"optics": {"a": ["1.0"]}, "p": {"b": ["7"]}}
 
 
+def test_each_loop_of_a_block_is_a_table():
+    text = "data_\n_a 1\nloop_\n_b\n_c\n1 2\n3 4\nloop_\n_d\n5\n"
+    tables = read_tables(text, "a")
+    assert tables == {"": {"a": ["1"]}, " 2": {"b": ["1", "3"], "c": ["2", "4"]}, " 3": {"d": ["5"]}}
+
+
 def test_a_table_is_found_by_its_columns():
     tables = {"a": {"x": ["1"]}, "b": {"x": ["2"], "y": ["3"]}}
     assert table_with(tables, ["y", "x"], "f")["x"] == ["2"]

@@ -54,6 +54,11 @@ def test_curves_are_followed(tmp_path):
         np.testing.assert_allclose(curve.ends, [[0, 100], [100, 0]], atol=1e-9)
 
 
+def test_an_arc_without_a_radius_is_a_line(tmp_path):
+    (line,) = drawn(tmp_path, '<path d="M 0 0 A 0 0 0 0 1 9 8"/>').filaments
+    assert line.path.tolist() == [[0, 0], [8, 9]]
+
+
 def test_what_is_not_shown_as_it_stands_is_left_out(tmp_path):
     line = '<path d="M0 0 L5 5"/>'
     found = drawn(
@@ -99,6 +104,9 @@ def test_scripts_are_refused(content, tmp_path):
         '<path d="M 0"/>',
         '<path d="hello"/>',
         '<path d="M 0 0 L 1e400 3"/>',
+        '<path d="Z"/>',
+        '<circle cx="inf"/>',
+        '<polyline data-score="x" points="1,2 3,4"/>',
         '<polyline points="1,2 3"/>',
         '<polyline points="1,2 3,nan"/>',
         '<line x1="x"/>',

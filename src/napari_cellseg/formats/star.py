@@ -49,25 +49,36 @@ def read_tables(text: str, file: str) -> dict[str, Table]:
         where = f"line {line[1]}: " if line else ""
         why = str(error).rpartition(": ")[2]
         raise CellsegError(f"{file}: {where}{why}", "a STAR file", "write or export it again") from None
-    return {block.name.strip(): _columns(block) for block in document}
+    tables: dict[str, Table] = {}
+    for block in document:
+        name = block.name.strip()
+        for number, table in enumerate(_tables(block), 1):
+            tables[name if number == 1 else f"{name} {number}"] = table
+    return tables
 
 
 def _quoted(found: re.Match[str]) -> str:
     return f'"{found[1]}"' if found[1] else f'{found[2]}"{found[3]}"'
 
 
-def _columns(block: cif.Block) -> Table:
-    table: Table = {}
+def _tables(block: cif.Block) -> list[Table]:
+    """Return the single values of a block as a table of one row, and its loops."""
+    single: Table = {}
+    loops: list[Table] = []
     for item in block:
         if item.pair is not None:
             tag, value = cast("list[str]", item.pair)
-            table[tag[1:]] = [cif.as_string(value)]
+            single[tag[1:]] = [cif.as_string(value)]
         elif item.loop is not None:
             loop: cif.Loop = item.loop
             values, width = list(loop.values), loop.width()
-            for index, tag in enumerate(loop.tags):
-                table[tag[1:]] = [cif.as_string(value) for value in values[index::width]]
-    return table
+            loops.append(
+                {
+                    tag[1:]: [cif.as_string(value) for value in values[index::width]]
+                    for index, tag in enumerate(loop.tags)
+                }
+            )
+    return ([single] if single else []) + loops
 
 
 def table_with(tables: Mapping[str, Table], columns: Sequence[str], file: str) -> Table:

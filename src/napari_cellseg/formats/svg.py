@@ -29,7 +29,13 @@ FLAT_PX = 4.0
 MOST_POINTS = 10_000  # of one curve
 
 UNSEEN = {"defs", "clipPath", "mask", "marker", "pattern", "symbol", "metadata", "title", "desc", "style"}
+FACTS = ("filament", "width-px", "score")
+"""What `write_svg` notes of a filament, as ``data-...``."""
+
 PLAIN = {"svg", "g", "a", "image", "namedview", "switch"}
+
+BROKEN = (ValueError, TypeError, IndexError, ArithmeticError)
+"""What comes of a shape that is none; svgpathtools says it in many ways."""
 
 Matrix = NDArray[np.float64]
 
@@ -45,7 +51,7 @@ def read_svg(text: str, path: Path, image: str) -> Coordinates:
         If it is no SVG, holds scripts or entities, or a shape cannot be understood.
     """
     root = _parsed(text, path.name)
-    lines: list[tuple[NDArray[np.float64], Element]] = []
+    drawn: list[tuple[NDArray[np.float64], dict[str, float]]] = []
     points: list[NDArray[np.float64]] = []
     other: Counter[str] = Counter()
     for element, matrix in _shapes(root, path.name):
@@ -54,23 +60,24 @@ def read_svg(text: str, path: Path, image: str) -> Coordinates:
             if kind in {"circle", "ellipse"}:
                 points.append(_moved(np.array([[_number(element, "cx"), _number(element, "cy")]]), matrix)[0])
             elif kind in {"path", "polyline", "polygon", "line"}:
-                lines += [(piece, element) for piece in _pieces(element, kind, matrix)]
+                facts = {name: float(element.get(f"data-{name}", "nan")) for name in FACTS}
+                drawn += [(piece, facts) for piece in _pieces(element, kind, matrix)]
             else:
                 other[kind] += 1
-        except ValueError as error:
+        except BROKEN as error:
             raise CellsegError(
                 f"{path.name}: a {kind} that cannot be read ({error})", "an SVG drawing"
             ) from None
-    ids = [element.get("data-filament") for _, element in lines]
-    own = all(one is not None and one.isdigit() for one in ids) and len(set(ids)) == len(ids)
+    numbers = [facts["filament"] for _, facts in drawn]
+    own = all(number.is_integer() for number in numbers) and len(set(numbers)) == len(numbers)
     filaments = [
         Filament(
             piece[:, ::-1],
-            int(one) if own and one is not None else number,
-            _own_number(element, "data-width-px"),
-            _own_number(element, "data-score"),
+            int(facts["filament"]) if own else row,
+            _known(facts["width-px"]),
+            _known(facts["score"]),
         )
-        for number, (one, (piece, element)) in enumerate(zip(ids, lines, strict=True), 1)
+        for row, (piece, facts) in enumerate(drawn, 1)
     ]
     notices = [f"{count} x <{kind}> left out" for kind, count in sorted(other.items())]
     return Coordinates(
@@ -101,7 +108,7 @@ def write_svg(coordinates: Coordinates) -> tuple[str, int]:
 
 def _parsed(text: str, file: str) -> Element:
     try:
-        root: Element = fromstring(text.encode())
+        root: Element = fromstring(text)
     except DefusedXmlException as error:
         raise CellsegError(
             f"{file}: refused, it declares {type(error).__name__.removesuffix('Forbidden').lower()}",
@@ -157,7 +164,9 @@ def _pieces(element: Element, kind: str, matrix: Matrix) -> list[NDArray[np.floa
     if kind == "path":
         from svgpathtools.parser import parse_path
 
-        drawn = parse_path(element.get("d", ""))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # an arc without a radius is a line
+            drawn = parse_path(element.get("d", ""))
         scale = float(np.abs(np.linalg.det(matrix[:2, :2]))) ** 0.5
         found = [_flattened(piece, scale) for piece in (drawn.continuous_subpaths() if len(drawn) else [])]
     elif kind == "line":
@@ -168,8 +177,6 @@ def _pieces(element: Element, kind: str, matrix: Matrix) -> list[NDArray[np.floa
             raise ValueError("an odd number of coordinates")
         corners = np.array(values).reshape(-1, 2)
         found = [np.concatenate([corners, corners[:1]]) if kind == "polygon" else corners]
-    if not all(np.isfinite(piece).all() for piece in found):
-        raise ValueError("a coordinate that is not finite")
     moved = [_moved(piece, matrix) for piece in found]
     return [piece for piece in moved if len(piece) > 1 and np.ptp(piece, axis=0).max() > 1e-9]
 
@@ -195,7 +202,10 @@ def _flattened(piece: Any, scale: float) -> NDArray[np.float64]:
 
 
 def _moved(places: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
-    moved: NDArray[np.float64] = places @ matrix[:2, :2].T + matrix[:2, 2]
+    with np.errstate(all="ignore"):
+        moved: NDArray[np.float64] = places @ matrix[:2, :2].T + matrix[:2, 2]
+    if not np.isfinite(moved).all():
+        raise ValueError("a coordinate that is not finite")
     return moved
 
 
@@ -203,9 +213,8 @@ def _number(element: Element, name: str) -> float:
     return float(element.get(name, "0").removesuffix("px"))
 
 
-def _own_number(element: Element, name: str) -> float | None:
-    text = element.get(name)
-    return None if text is None else float(text)
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _shape(root: Element) -> tuple[int, int] | None:

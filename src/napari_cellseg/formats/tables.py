@@ -22,6 +22,10 @@ NAMES = {
 """What columns may be called; case does not matter. ``axis-0`` and ``axis-1`` are napari's."""
 
 
+NOT_GEOJSON = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+"""What comes of JSON that is something else."""
+
+
 def read_csv(text: str, path: Path, image: str) -> Coordinates:
     """Return the points of a table, or its filaments where a column says which row belongs to which.
 
@@ -37,7 +41,10 @@ def read_csv(text: str, path: Path, image: str) -> Coordinates:
         dialect: Any = csv.Sniffer().sniff(text[:4096], ",;\t ")
     except csv.Error:
         dialect = csv.excel
-    rows = [row for row in csv.reader(text.splitlines(), dialect) if any(cell.strip() for cell in row)]
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), dialect) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise CellsegError(f"{path.name}: {error}", "a table", "export it again") from None
     if not rows:
         return Coordinates()
     first = [cell.strip().lower() for cell in rows[0]]
@@ -147,7 +154,7 @@ def read_geojson(text: str, path: Path, image: str) -> Coordinates:
             ids += [None if kind == "Point" else int(facts.get("filament", number))] * len(line)
             scores += [_fact(facts, "score")] * len(line)
             widths += [_fact(facts, "width_px")] * len(line)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (*NOT_GEOJSON, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"
         raise CellsegError(f"{path.name}: cannot be read ({why})", expected, "export it again") from None
     notices = (f"{other} geometries that are neither points nor lines left out",) if other else ()
