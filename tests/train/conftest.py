@@ -6,7 +6,8 @@ import tifffile
 
 from napari_cellseg.images.annotation import Annotation, Classes
 from napari_cellseg.images.micrographs import Image
-from napari_cellseg.settings import TrainSettings
+from napari_cellseg.settings import ClassifierSettings, TrainSettings
+from napari_cellseg.train.crop_run import CropData, prepare_crop_run
 from napari_cellseg.train.run import Source, prepare_run
 
 TINY = {
@@ -59,5 +60,56 @@ def make_run(tmp_path):
             )
         settings = TrainSettings.checked(TINY | changes)
         return prepare_run(tmp_path / name, Classes.of(*classes), sources, settings)
+
+    return make
+
+
+def cell(kind, rng, side=(20, 26)):
+    """Return a crop (2, y, x): 0 a bright disc, 1 a bright bar, 2 a dark disc; beside it a channel of noise."""
+    shape = tuple(int(length) for length in rng.integers(*side, 2))
+    rows, cols = np.mgrid[: shape[0], : shape[1]] - np.array(shape)[:, None, None] // 2
+    bar = (np.abs(rows) < 3) & (np.abs(cols) < 8)
+    thing = bar if kind == 1 else np.hypot(rows, cols) < 6
+    plane = 400 + (-250 if kind == 2 else 500) * thing
+    return (np.stack([plane, np.full(shape, 300)]) + rng.normal(0, 15, (2, *shape))).astype(np.uint16)
+
+
+@pytest.fixture
+def crops_folder(tmp_path):
+    """Return a function that writes class folders of crops, so many of each kind."""
+
+    def make(counts=(30, 30, 20), name="crops", seed=0):
+        rng = np.random.default_rng(seed)
+        for kind, count in enumerate(counts):
+            folder = tmp_path / name / ("disc", "bar", "dark disc ü")[kind]
+            folder.mkdir(parents=True)
+            for number in range(count):
+                tifffile.imwrite(folder / f"s{number % 2}_{kind}{number:03}.tif", cell(kind, rng))
+        return tmp_path / name
+
+    return make
+
+
+TINY_CELLS = {
+    "preset": "cells-best",
+    "height_px": 16,
+    "width_px": 16,
+    "epochs": 4,
+    "batch": 16,
+    "members": 1,
+    "device": "cpu",
+    "precision": "float32",
+    "baseline": False,
+}
+
+
+@pytest.fixture
+def make_crop_run(tmp_path, crops_folder):
+    """Return a function that prepares a classifier's run on a folder of crops, with tiny settings."""
+
+    def make(name="run", *, path=None, data=None, **changes):
+        path = path or (tmp_path / "crops" if (tmp_path / "crops").is_dir() else crops_folder())
+        settings = ClassifierSettings.checked(TINY_CELLS | changes)
+        return prepare_crop_run(tmp_path / name, CropData(str(path), **(data or {})), settings)
 
     return make

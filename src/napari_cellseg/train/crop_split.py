@@ -98,7 +98,11 @@ class _Draw:
             own = self.rng.permutation(leaders[self.classes[leaders] == name])
             many = min(max(round(share * len(own)), 1), len(own) // 2)  # half and more is learned from
             chosen += own[:many].tolist()
-        return self.left[np.isin(self.units[self.left], self.units[chosen])]
+        taken = np.isin(self.units[self.left], self.units[chosen])
+        classes = self.classes[self.left]
+        last = np.setdiff1d(classes, classes[~taken])  # their doubles have other labels
+        taken &= ~np.isin(self.units[self.left], self.units[self.left][np.isin(classes, last)])
+        return self.left[taken]
 
 
 def split_crops(
@@ -198,7 +202,7 @@ def _check_classes(names: NDArray[np.str_], classes: Indices) -> None:
     present = names[np.unique(classes)]
     if len(present) < 2:
         raise CellsegError(
-            f"{len(classes)} labelled cells of {len(present)} class" + f" ({present[0]})" * len(present),
+            f"{len(classes)} labelled cells of {' and '.join(present) or 'no class'}",
             "at least two classes",
             "put cells of another class into a folder of its own, or label some",
         )
