@@ -43,10 +43,27 @@ def test_group_is_a_column_or_a_pattern(folder):
 
 
 def test_missing_and_twice_are_left_out(folder):
-    crops = read_crops(write(folder, "path,id\nx/1.png,a\nx/9.png,b\ny/1.png,a\n"))
+    crops = read_crops(write(folder, "path,id\nx/1.png,a\nx/9.png,b\nx/1.png,c\n"))
     assert crops.ids.tolist() == ["a"]
-    assert [(one.id, one.reason) for one in crops.left_out] == [("b", "no such file"), ("a", "listed twice")]
-    assert "2 of 3" in crops.notices[0]
+    assert [(one.id, one.reason) for one in crops.left_out] == [("9", "no such file"), ("1", "listed twice")]
+    assert crops.notices == ("2 crops of the table are missing or listed twice",)
+    with pytest.raises(CellsegError, match="'a' occurs twice"):
+        read_crops(write(folder, "path,id\nx/1.png,a\ny/1.png,a\n"))
+
+
+def test_a_file_of_any_channel_stands_for_a_cell_of_an_export(export, tmp_path):
+    whole = read_crops(export.folder)
+    named = [whole.files(k)[k % 3] for k in (5, 2, 9)]
+    named += [whole.files(2)[2], whole.left_out[0].path]
+    rows = [f"{path},kind {k}" for k, path in enumerate(named)]
+    (tmp_path / "cells.csv").write_text("\n".join(["path,label", *rows]))
+    crops = read_crops(tmp_path / "cells.csv")
+    assert crops.ids.tolist() == whole.ids[[5, 2, 9]].tolist()
+    assert crops.labels.tolist() == ["kind 0", "kind 1", "kind 2"]
+    assert crops.samples.tolist() == whole.samples[[5, 2, 9]].tolist()
+    np.testing.assert_array_equal(crops.read(1), whole.read(2))
+    assert [one.id for one in crops.left_out] == [whole.left_out[0].id]
+    assert read_crops(tmp_path / "cells.csv", channels=["Ch6"]).channels == ("Ch6",)
 
 
 def test_the_table_of_classify_is_one(folder):

@@ -15,7 +15,7 @@ from napari_cellseg.images.readers.pixels import DAMAGE, reason
 
 TIFF = (".tif", ".tiff")
 PICTURES = (".png", ".jpg", ".jpeg", *TIFF)
-SAMPLED = 64  # files looked at to learn what the rest are like
+SAMPLED, SAMPLED_BYTES = 64, 1 << 28  # files looked at to learn what the rest are like
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +112,17 @@ def usual_channels(source: CropSource, rows: NDArray[np.intp], name: str) -> int
         If none of them can be read.
     """
     counts: list[int] = []
-    first: CellsegError | None = None
+    seen_bytes, first = 0, None
     for row in np.unique(rows).tolist():
         try:
-            counts.append(len(source.read(row)))
+            pixels = source.read(row)
         except CellsegError as error:
             first = first or error
+            continue
+        counts.append(len(pixels))
+        seen_bytes += pixels.nbytes
+        if seen_bytes > SAMPLED_BYTES:  # whole micrographs, most likely by mistake
+            break
     if not counts:
         raise CellsegError(f"{name}: none of its images can be read ({first})", "images of single cells")
     usual = max(set(counts), key=counts.count)
