@@ -9,7 +9,7 @@ import zarr
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import read_image
-from napari_cellseg.predict import batch
+from napari_cellseg.predict import label_tiff
 from napari_cellseg.predict.batch import FileDone, refine_files, segment_files, write_labels_tiff
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.postprocess import remove_small
@@ -209,7 +209,7 @@ def test_several_models_are_named_in_the_summary(folder):
 
 def test_labels_of_a_large_image_are_a_bigtiff(folder, monkeypatch):
     run(folder, "a")
-    monkeypatch.setattr(batch, "BIG_BYTES", 1000)
+    monkeypatch.setattr(label_tiff, "BIG_BYTES", 1000)
     write_labels_tiff(folder / "out" / "a.ome.zarr", folder / "big.tif")
     with tifffile.TiffFile(folder / "big.tif") as file:
         assert file.is_bigtiff

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, app
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.settings import SegmentSettings
+from napari_cellseg.settings import InstanceSettings, SegmentSettings
 
-DEFAULTS = SegmentSettings()
+DEFAULTS, CELLS = SegmentSettings(), InstanceSettings()
 
 
 @app.command
@@ -27,8 +27,11 @@ def segment(
     resume: Flag = False,
     overwrite: Flag = False,
     settings: Annotated[SegmentSettings, Parameter(name="*")] = DEFAULTS,
+    cells: Annotated[InstanceSettings, Parameter(name="*", group="Single cells")] = CELLS,
 ) -> int:
     """Segment images: OUT/<stem>.ome.zarr, OUT/<stem>_labels.tif and OUT/summary.csv.
+
+    A model that finds single cells (train --polarity instances) also writes OUT/<stem>_instances.tif.
 
     Parameters
     ----------
@@ -49,6 +52,7 @@ def segment(
     overwrite
         Replace existing results.
     """
+    from napari_cellseg.objects.instances import CellsFound
     from napari_cellseg.predict.batch import FileDone, segment_files
     from napari_cellseg.predict.chain import parse_chain
     from napari_cellseg.report.progress import Progress, duration
@@ -65,10 +69,14 @@ def segment(
                 out,
                 settings=settings,
                 post=chain,
+                cells=cells,
                 pixel_nm=pixel_nm,
                 resume=resume,
                 overwrite=overwrite,
             ):
+                if isinstance(record, CellsFound):
+                    progress.show(record.done, record.total, f"{record.cells} cells")
+                    continue
                 if not isinstance(record, FileDone):
                     number = min(sum(counts.values()) + 1, len(paths))
                     text = f"image {number} of {len(paths)}, {duration(record.seconds_left)} left"

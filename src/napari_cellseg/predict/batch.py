@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tifffile
-import zarr
-
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.instance_rings import are_rings
 from napari_cellseg.images.micrographs import Image, read_image, stem
-from napari_cellseg.images.whole_files import replace_whole, write_errors
+from napari_cellseg.images.whole_files import write_errors
+from napari_cellseg.objects.instances import CellsFound
 from napari_cellseg.predict.blocks import DEFAULTS
 from napari_cellseg.predict.chain import Chain, format_chain
+from napari_cellseg.predict.instances import (
+    finds_instances,
+    instances_note,
+    store_instances,
+    stored_instances,
+    write_instances_tiff,
+)
+from napari_cellseg.predict.label_tiff import holds, write_label_tiff
 from napari_cellseg.predict.plan import ensemble
 from napari_cellseg.predict.refine import final_labels, finished_note, refine_result, stored_labels
 from napari_cellseg.predict.store import read_own
 from napari_cellseg.predict.stream import BlockDone, refuse_existing, segment_to
 from napari_cellseg.predict.summary import Summary, shares
-from napari_cellseg.settings import SegmentSettings
+from napari_cellseg.settings import InstanceSettings, SegmentSettings
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import zarr
 
     from napari_cellseg.nets.model import Model
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary.csv"
-TILE_PX = 512  # of the labels TIFF
-BIG_BYTES = 2**32 - 2**25  # from here on a TIFF must be a BigTIFF
+CELLS = InstanceSettings()
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,14 @@ def segment_files(
     *,
     settings: SegmentSettings = DEFAULTS,
     post: Chain = (),
+    cells: InstanceSettings = CELLS,
     pixel_nm: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
-) -> Generator[BlockDone | FileDone, None, None]:
+) -> Generator[BlockDone | CellsFound | FileDone, None, None]:
     """Segment files into a folder: ``STEM.ome.zarr``, ``STEM_labels.tif`` and ``summary.csv``.
+
+    A model that finds single cells also writes ``STEM_instances.tif``.
 
     Parameters
     ----------
@@ -86,6 +94,8 @@ def segment_files(
     settings : SegmentSettings
     post : tuple of (name, settings)
         Steps that clean up the labels; see `predict.chain`.
+    cells : InstanceSettings
+        How single cells are made of what a model says that finds them.
     pixel_nm : float, optional
         Pixel size of all images in nm, instead of what their files say.
     resume : bool
@@ -95,15 +105,15 @@ def segment_files(
 
     Yields
     ------
-    BlockDone or FileDone
+    BlockDone, CellsFound or FileDone
         A file that cannot be segmented ends with a `FileDone` of status "failed".
 
     Raises
     ------
     CellsegError
         Before anything is done: no images, two images with one stem, a result that is
-        there already, a model that cannot be loaded. Later: a full disk or a folder that
-        cannot be written.
+        there already, a model that cannot be loaded, settings of cells for one that finds none.
+        Later: a full disk or a folder that cannot be written.
     """
     from napari_cellseg.nets.model import load_model
 
@@ -112,10 +122,16 @@ def segment_files(
     _check_stems(images)
     if not resume and not overwrite:
         for path in images:
-            refuse_existing(result_path(out, path))
-            refuse_existing(labels_path(out, path))
+            for output in (result_path, labels_path, instances_path):
+                refuse_existing(output(out, path))
     named = [model_path] if isinstance(model_path, (str, Path)) else model_path
     models = ensemble([load_model(path) for path in named])
+    if cells.model_fields_set and not are_rings(models[0].spec.classes):
+        raise CellsegError(
+            f"settings of single cells for a model that finds {', '.join(models[0].spec.classes.targets)}",
+            "one that was trained with --polarity instances",
+            "leave them out",
+        )
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     summary = Summary(out / SUMMARY)
@@ -125,10 +141,10 @@ def segment_files(
         try:
             image = read_image(path, pixel_nm=pixel_nm)
             outcome = yield from _segment_file(
-                image, models, out, settings, post, resume=resume, overwrite=overwrite
+                image, models, out, settings, post, cells, resume=resume, overwrite=overwrite
             )
         except CellsegError as error:
-            written = (str(result_path(out, path)), str(labels_path(out, path)))
+            written = tuple(str(name(out, path)) for name in (result_path, labels_path, instances_path))
             if isinstance(error.__cause__, OSError) and error.found.startswith(written):
                 raise  # the disk or the folder: the next file would fail as well
             outcome = FileDone(path, "failed", str(error))
@@ -163,7 +179,7 @@ def refine_files(
         try:
             own = finished_note(path)
             if not overwrite:
-                _refuse_changed(target, path)
+                _refuse_changed(target, path, stored_labels(path))
             refine_result(path, chain)
             write_labels_tiff(path, target, pixel_nm=read_image(path).pixel_nm)
         except CellsegError as error:
@@ -175,21 +191,14 @@ def refine_files(
         yield FileDone(path, "done", "", time.monotonic() - start, (path, target))
 
 
-def _refuse_changed(target: Path, result: Path) -> None:
-    """Raise an error if the labels TIFF of a result holds neither its refined nor its plain labels."""
-    if target.exists() and not any(_holds(read_image(target), labels) for labels in stored_labels(result)):
+def _refuse_changed(target: Path, result: Path, stored: list[zarr.Array[Any]]) -> None:
+    """Raise an error if a label TIFF of a result holds none of what was stored."""
+    if target.exists() and not any(holds(read_image(target), labels) for labels in stored):
         raise CellsegError(
             f"{target} does not hold the labels of {result.name}",
             "what segmenting wrote: somebody changed it",
             "move it away, or replace it with --overwrite",
         )
-
-
-def _holds(written: Image, labels: zarr.Array[Any]) -> bool:
-    if written.shape != labels.shape:
-        return False
-    bands = (slice(top, top + TILE_PX) for top in range(0, labels.shape[0], TILE_PX))
-    return all(np.array_equal(written.read(rows, slice(None))[0], labels[rows]) for rows in bands)
 
 
 def result_path(out: Path, path: Path) -> Path:
@@ -200,6 +209,11 @@ def result_path(out: Path, path: Path) -> Path:
 def labels_path(out: Path, path: Path) -> Path:
     """Return where the labels TIFF of an image goes."""
     return out / f"{stem(path)}_labels.tif"
+
+
+def instances_path(out: Path, path: Path) -> Path:
+    """Return where the single cells of an image go."""
+    return out / f"{stem(path)}_instances.tif"
 
 
 def write_labels_tiff(result: Path, target: Path, *, pixel_nm: float | None = None) -> None:
@@ -219,30 +233,7 @@ def write_labels_tiff(result: Path, target: Path, *, pixel_nm: float | None = No
     CellsegError
         If the disk is full or the folder cannot be written.
     """
-    labels = final_labels(result)
-    density = None if pixel_nm is None else (1e7 / pixel_nm, 1e7 / pixel_nm)
-    with replace_whole(target) as part:
-        tifffile.imwrite(
-            part,
-            _tiles(labels),
-            shape=labels.shape,
-            dtype=np.uint8,
-            tile=(TILE_PX, TILE_PX),
-            photometric="minisblack",
-            compression="deflate",
-            bigtiff=labels.size > BIG_BYTES,
-            resolution=density,
-            resolutionunit=None if density is None else "CENTIMETER",
-        )
-
-
-def _tiles(labels: zarr.Array[Any]) -> Iterator[NDArray[np.uint8]]:
-    height, width = labels.shape
-    for top in range(0, height, TILE_PX):
-        band = np.asarray(labels[top : top + TILE_PX])
-        band = np.pad(band, [(0, TILE_PX - len(band)), (0, -width % TILE_PX)])
-        for left in range(0, width, TILE_PX):
-            yield np.ascontiguousarray(band[:, left : left + TILE_PX])
+    write_label_tiff(final_labels(result), target, pixel_nm=pixel_nm)
 
 
 def _segment_file(
@@ -251,14 +242,15 @@ def _segment_file(
     out: Path,
     settings: SegmentSettings,
     post: Chain,
+    cells: InstanceSettings,
     *,
     resume: bool,
     overwrite: bool,
-) -> Generator[BlockDone, None, FileDone]:
+) -> Generator[BlockDone | CellsFound, None, FileDone]:
     """Yield the blocks of a file; returns its `FileDone`."""
     assert image.path is not None
     path, worked = image.path, False
-    result, labels = result_path(out, path), labels_path(out, path)
+    result, labels, instances = (name(out, path) for name in (result_path, labels_path, instances_path))
     with closing(
         segment_to(image, models, result, settings=settings, resume=resume, overwrite=overwrite)
     ) as blocks:
@@ -266,16 +258,35 @@ def _segment_file(
             worked = True
             if block.done == block.total:  # what is there belongs to the result that is replaced now
                 labels.unlink(missing_ok=True)
+                instances.unlink(missing_ok=True)
             yield block
-    noted = finished_note(result).get("post", "")
-    if noted == format_chain(post):
-        if not worked and labels.exists():
-            return FileDone(path, "skipped", outputs=(result, labels))
-    else:
-        _refuse_changed(labels, result)
+    outputs: tuple[Path, ...] = (result, labels)
+    refined = finished_note(result).get("post", "") != format_chain(post)
+    if refined:
+        _refuse_changed(labels, result, stored_labels(result))
         refine_result(result, post)
-    write_labels_tiff(result, labels, pixel_nm=image.pixel_nm)
-    return FileDone(path, "done", outputs=(result, labels))
+    if refined or not labels.exists():
+        worked = True
+        write_labels_tiff(result, labels, pixel_nm=image.pixel_nm)
+    if finds_instances(finished_note(result)):
+        outputs = (*outputs, instances)
+        worked |= yield from _find_cells(result, instances, cells, image.pixel_nm)
+    return FileDone(path, "done" if worked else "skipped", outputs=outputs)
+
+
+def _find_cells(
+    result: Path, target: Path, settings: InstanceSettings, pixel_nm: float | None
+) -> Generator[CellsFound, None, bool]:
+    """Yield the blocks in which cells are looked for; returns whether there was anything to do."""
+    note = instances_note(finished_note(result))
+    if note is None or note["settings"] != settings.model_dump(mode="json"):
+        if note is not None:
+            _refuse_changed(target, result, [stored_instances(result)])
+        yield from store_instances(result, settings=settings, pixel_nm=pixel_nm)
+    elif target.exists():
+        return False
+    write_instances_tiff(result, target, pixel_nm=pixel_nm)
+    return True
 
 
 def _row(outcome: FileDone, models: Sequence[Model], own: dict[str, Any] | None) -> dict[str, str]:
@@ -284,7 +295,9 @@ def _row(outcome: FileDone, models: Sequence[Model], own: dict[str, Any] | None)
     row |= {"seconds": f"{outcome.seconds:.2f}", "model": " + ".join(str(one.path or "") for one in models)}
     if outcome.status == "failed" or own is None:
         return row
-    return row | shares(own["class_pixels"], own["classes"]["names"][1:])
+    row |= shares(own["class_pixels"], own["classes"]["names"][1:])
+    note = instances_note(own)
+    return row if note is None else row | {"objects": str(note["objects"])}
 
 
 def _check_stems(images: list[Path]) -> None:

@@ -26,14 +26,20 @@ def array_in(group: zarr.Group, path: str) -> zarr.Array[Any]:
 
 
 def create_array(
-    group: zarr.Group, path: str, shape: tuple[int, ...], chunks: tuple[int, ...], names: list[str]
+    group: zarr.Group,
+    path: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    names: list[str],
+    *,
+    dtype: str = "uint8",
 ) -> None:
-    """Make an empty array of bytes; label planes and smooth probabilities shrink well in it."""
+    """Make an empty array, of bytes as a rule; label planes and smooth probabilities shrink well in it."""
     group.create_array(
         path,
         shape=shape,
         chunks=chunks,
-        dtype="uint8",
+        dtype=dtype,
         fill_value=0,
         compressors=BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle"),
         dimension_names=names,

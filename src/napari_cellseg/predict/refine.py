@@ -20,7 +20,7 @@ from napari_cellseg.predict.pyramid import array_in, create_array, halved
 from napari_cellseg.predict.segment import labels_from
 from napari_cellseg.predict.store import KEY, read_own
 
-SEGMENTATION, REFINED = "segmentation", "refined"
+SEGMENTATION, REFINED, INSTANCES = "segmentation", "refined", "instances"
 BAND_PX = 2048  # rows halved at a time; a multiple of every level's step
 
 
@@ -57,9 +57,9 @@ def refine_result(path: Path, chain: Chain) -> None:
     with write_errors(path):
         if chain:
             _write_refined(path, labels, format_chain(chain), Classes.from_json(own["classes"]))
-        names = [SEGMENTATION, REFINED] if chain else [SEGMENTATION]
-        group["labels"].attrs["ome"] = {"version": "0.5", "labels": names}
-        group.attrs[KEY] = own | {"post": format_chain(chain), "class_pixels": pixels}
+        noted = own | {"post": format_chain(chain), "class_pixels": pixels}
+        group["labels"].attrs["ome"] = {"version": "0.5", "labels": label_names(noted)}
+        group.attrs[KEY] = noted
         if not chain and (path / "labels" / REFINED).exists():
             shutil.rmtree(path / "labels" / REFINED)
 
@@ -81,6 +81,12 @@ def finished_note(path: Path) -> dict[str, Any]:
             "segment the image first",
         )
     return own
+
+
+def label_names(own: dict[str, Any]) -> list[str]:
+    """Return the label images that a result with this note holds."""
+    there = {SEGMENTATION: True, REFINED: own.get("post"), INSTANCES: own.get(INSTANCES)}
+    return [name for name, wanted in there.items() if wanted]
 
 
 def final_labels(path: Path) -> zarr.Array[Any]:
