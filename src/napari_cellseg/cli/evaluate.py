@@ -34,7 +34,7 @@ def evaluate(
     /,
     *,
     out: Path,
-    kind: Literal["pixels", "filaments", "classes"] = "pixels",
+    kind: Literal["pixels", "filaments", "instances", "classes"] = "pixels",
     polarity: Polarity | None = None,
     classes: str = "",
     tolerance_px: float | None = None,
@@ -48,7 +48,8 @@ def evaluate(
     ----------
     predicted
         A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
-        them. Probabilities are scored where there is a *.ome.zarr. For classes: the CSV that
+        them. Probabilities are scored where there is a *.ome.zarr. For instances: an
+        *_instances.tif, or a *.ome.zarr or other image of numbers. For classes: the CSV that
         classify wrote.
     truth
         Mask or labels of the same image, or a folder or glob; paired by stem. For classes: the
@@ -56,8 +57,8 @@ def evaluate(
     out
         JSON file to write.
     kind
-        What is compared: pixels, filaments (thin structures of any kind) as well, or classes of
-        single cells.
+        What is compared: pixels, filaments (thin structures of any kind) as well, instances (which
+        single cells are found), or classes of single cells.
     polarity
         Which side of a two-valued mask is the class; default: the brighter side.
     classes
@@ -79,6 +80,8 @@ def evaluate(
         raise CellsegError(f"{out}: exists already", remedy="choose another --out or give --overwrite")
     if kind == "classes":
         return _evaluate_classes(Path(predicted), Path(truth), out)
+    if kind == "instances":
+        return _evaluate_instances(find_images(predicted), find_images(truth), out)
     scores = evaluate_files(
         find_images(predicted),
         find_images(truth),
@@ -111,6 +114,24 @@ def _evaluate_classes(predicted: Path, truth: Path, out: Path) -> int:
     labelled = scores["labelled"]
     if labelled["unclassified"]:
         print(f"{'labelled':<20}{_figure(labelled['share']):>11}  right {_figure(labelled['accuracy'])}")
+    return OK
+
+
+def _evaluate_instances(predicted: list[Path], truth: list[Path], out: Path) -> int:
+    from napari_cellseg.images.whole_files import write_whole
+    from napari_cellseg.report.evaluate_instances import evaluate_instances
+    from napari_cellseg.report.metrics.instances import INSTANCE_FIGURES
+
+    scores = evaluate_instances(predicted, truth)
+    for line in scores.notices:
+        print(line, file=sys.stderr)
+    write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
+    pooled = scores.pooled
+    print(f"{pooled['true_cells']} cells in {pooled['images']} images, {pooled['predicted_cells']} predicted")
+    for key, figure in INSTANCE_FIGURES.items():
+        limits = pooled["intervals"][key]
+        said = "-" if limits is None else " to ".join(map(_figure, limits))
+        print(f"{figure.title:<26}{_figure(pooled[key]):>8}  {said}")
     return OK
 
 

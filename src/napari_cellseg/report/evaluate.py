@@ -19,7 +19,7 @@ from napari_cellseg.report.metrics import image_scores, pool_scores
 
 LABELS_ENDING = "_labels"  # as `segment` names its outputs
 
-Kind = Literal["pixels", "filaments"]
+Kind = Literal["pixels", "filaments", "instances"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def evaluate_files(
     predicted: Sequence[Path],
     truth: Sequence[Path],
     *,
-    kind: Kind = "pixels",
+    kind: Literal["pixels", "filaments"] = "pixels",
     polarity: Polarity | None = None,
     names: Sequence[str] = (),
     pixel_nm: float | None = None,

@@ -4,7 +4,7 @@ Images are drawn anew with replacement, their counts added up, the figures taken
 (Efron's bootstrap). Two systems are compared on the same draws.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
-from napari_cellseg.report.metrics.figures import FIGURES, Place, Values, json_number, nested
+from napari_cellseg.report.metrics.figures import FIGURES, Figure, Place, Values, json_number, nested
 from napari_cellseg.report.metrics.images import all_figures, scores_of
 from napari_cellseg.report.metrics.probabilities import Counts
 
@@ -58,12 +58,12 @@ def pool_scores(images: Sequence[dict[str, Any]], *, seed: int = 42, resamples: 
     (2, 0.6, [0.0, 1.0], 'jackknife')
     """
     classes, counts = _stacked(images)
-    _, ranges = _intervals(_statistic(counts, classes), len(images), seed, resamples)
+    _, ranges = figure_intervals(_statistic(counts, classes), len(images), seed, resamples)
     pooled = scores_of({place: table.sum(axis=0) for place, table in counts.items()}, classes)
     return pooled | {
         "images": len(images),
         "intervals": nested(ranges),
-        "interval": _described(len(images), seed, resamples),
+        "interval": describe_intervals(len(images), seed, resamples),
     }
 
 
@@ -117,7 +117,7 @@ def compare_scores(
         one, two = of_first(weights), of_second(weights)
         return {place: one[place] - two[place] for place in one if place in two}
 
-    values, ranges = _intervals(difference, len(first), seed, resamples, difference=True)
+    values, ranges = figure_intervals(difference, len(first), seed, resamples, difference=True)
     compared = {
         place: {
             "difference": json_number(value),
@@ -128,7 +128,7 @@ def compare_scores(
     }
     return {
         "images": len(first),
-        "interval": _described(len(first), seed, resamples),
+        "interval": describe_intervals(len(first), seed, resamples),
         "differences": nested(compared),
     }
 
@@ -139,7 +139,8 @@ def _better(place: Place, interval: list[float] | None) -> str | None:
     return "first" if (interval[0] > 0) == FIGURES[place[-1]].higher_is_better else "second"
 
 
-def _described(count: int, seed: int, resamples: int) -> dict[str, Any]:
+def describe_intervals(count: int, seed: int, resamples: int) -> dict[str, Any]:
+    """Return how the intervals of so many images were made, and how far to trust them."""
     method: str | None = "bootstrap"
     note: str | None = None
     if count == 1:
@@ -153,10 +154,30 @@ def _described(count: int, seed: int, resamples: int) -> dict[str, Any]:
     return {"level": LEVEL, "method": method, "note": note, "seed": seed, "resamples": resamples}
 
 
-def _intervals(
-    statistic: Statistic, count: int, seed: int, resamples: int, *, difference: bool = False
+def figure_intervals(
+    statistic: Statistic,
+    count: int,
+    seed: int,
+    resamples: int,
+    *,
+    difference: bool = False,
+    figures: Mapping[str, Figure] = FIGURES,
 ) -> tuple[dict[Place, float], dict[Place, list[float] | None]]:
-    """Return the figures of all images, and their intervals."""
+    """Return the figures of all images, and their intervals.
+
+    Parameters
+    ----------
+    statistic : callable
+        Returns the figures (r,) of images that count as often as weights (r, n) say.
+    count : int
+        Number of images.
+    seed, resamples : int
+        Of the bootstrap.
+    difference : bool
+        The figures are differences of two.
+    figures : mapping
+        What they are; says how far each can go.
+    """
     values = {place: float(value[0]) for place, value in statistic(np.ones((1, count))).items()}
     if count == 1:
         return values, dict.fromkeys(values)
@@ -169,7 +190,7 @@ def _intervals(
         ranges = {place: _percentiles(spread[place], count) for place in values}
     for place, limits in ranges.items():
         if limits is not None:
-            low, high = FIGURES[place[-1]].bounds
+            low, high = figures[place[-1]].bounds
             if difference:
                 low, high = low - high, high - low
             ranges[place] = [float(limit) for limit in np.clip(limits, low, high)]
