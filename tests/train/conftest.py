@@ -65,7 +65,7 @@ def make_run(tmp_path):
 
 
 def cell(kind, rng, side=(20, 26)):
-    """Return a crop (2, y, x): 0 a bright disc, 1 a bright bar, 2 a dark disc; beside it a channel of noise."""
+    """Return a crop (2, y, x): a bright disc (0), a bright bar (1) or a dark disc (2), and noise."""
     shape = tuple(int(length) for length in rng.integers(*side, 2))
     rows, cols = np.mgrid[: shape[0], : shape[1]] - np.array(shape)[:, None, None] // 2
     bar = (np.abs(rows) < 3) & (np.abs(cols) < 8)

@@ -141,9 +141,18 @@ def _prepare_crops(run: Path, crops: Path, format: str, group: str, settings: Cl
 
 
 def settings_given(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with those that were not given taken from the preset."""
+    """Return the settings with those that were not given taken from the preset.
+
+    Raises
+    ------
+    CellsegError
+        If the preset is unknown, or a classifier's.
+    """
+    from napari_cellseg.nets.classifier_presets import CLASSIFIER_PRESETS
     from napari_cellseg.nets.presets import settings_from
 
+    if settings.preset in CLASSIFIER_PRESETS:
+        raise CellsegError(f"preset {settings.preset!r} of a classifier", "cells to learn from: --crops PATH")
     return settings_from(settings.preset, settings.model_dump(include=settings.model_fields_set))
 
 
