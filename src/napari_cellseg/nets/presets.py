@@ -168,7 +168,20 @@ OURS: dict[str, Preset] = {
         "membranes in electron microscopy at 4 to 8 nm a pixel",
         LIGHT | {"steps": 50, "epochs": 40, "rotation_degrees": 180.0, "scale": 0.15},
     ),
-    "cells": Preset("cells in any field, at the image's own pixel size", {"rotation_degrees": 180.0}),
+    "cells": Preset(
+        "single cells or nuclei of 5 to 60 px in any field, at the image's own pixel size "
+        "(with --polarity instances)",
+        LIGHT
+        | {
+            "depth": 5,
+            "steps": 40,
+            "epochs": 30,
+            "loss": "ce",
+            "rotation_degrees": 180.0,
+            "scale": 0.35,
+            "intensity": 0.4,
+        },
+    ),
 }
 
 
