@@ -25,7 +25,9 @@ from napari_cellseg.cli import (
     explain,
     inspect,
     segment,
+    straighten,
     study,
+    trace,
     train,
 )
 from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, app
@@ -42,7 +44,9 @@ __all__ = [
     "inspect",
     "main",
     "segment",
+    "straighten",
     "study",
+    "trace",
     "train",
 ]
 

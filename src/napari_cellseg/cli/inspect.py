@@ -25,6 +25,7 @@ Kind = Literal[
     "backends",
     "steps",
     "explainers",
+    "tracers",
 ]
 
 
@@ -82,6 +83,7 @@ REGISTRIES: dict[str, tuple[str, str]] = {
     "backends": ("napari_cellseg.nets.backends", "BACKENDS"),
     "steps": ("napari_cellseg.predict.postprocess", "STEPS"),
     "explainers": ("napari_cellseg.predict.explainers", "EXPLAINERS"),
+    "tracers": ("napari_cellseg.objects.filaments", "TRACERS"),
 }
 
 

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from napari_cellseg.objects.curves import arc, evenly, smoothed, tangents_of
-from napari_cellseg.objects.pairing import ON_MIDDLE, Chain
-from napari_cellseg.objects.profiles import first_below, sampled
-from napari_cellseg.objects.segments import SPACING_WIDTHS, End, Segment
-from napari_cellseg.objects.tracks import follow
+from napari_cellseg.objects.curves import arc, evenly, smoothed
+from napari_cellseg.objects.pairing import Chain
+from napari_cellseg.objects.segments import SPACING_WIDTHS, Segment
+from napari_cellseg.objects.tips import hidden_ends, lengthened, straight_on, tip_of
 
 FINE_WIDTHS = 0.8  # bends shorter than this are smoothed away
-BEYOND_WIDTHS = 1.5  # how far beyond the last segment a free end is looked for
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,21 @@ def centrelines_of(
     further = dict(
         zip(
             ((number, side) for number, side, _ in joined),
-            _hidden([end for *_, end in joined], segments, plane, threshold),
+            hidden_ends([end for *_, end in joined], segments, plane, threshold),
             strict=True,
         )
     )
     for number, side, end in loose:
         path, width = lines[number].path, lines[number].width_px
-        point, direction = path[-side], tangents_of(path)[-side] * (1 if side else -1)
+        path = path if side else path[::-1]
         beyond = further.get((number, side), np.empty((0, 2)))
-        if not len(beyond):
-            longest = end.reach_px if end.joined else BEYOND_WIDTHS * width
-            beyond = _straight(point, direction, longest, width, plane, threshold)
-        path = np.concatenate([path, beyond] if side else [beyond[::-1], path])
-        lines[number] = Centreline(path, width)
+        if len(beyond):
+            path = np.concatenate([path, beyond])
+        elif end.joined:
+            path = lengthened(path, straight_on(path, end.reach_px, plane, threshold), width)
+        else:
+            path = lengthened(path, tip_of(path, width, plane, threshold), width)
+        lines[number] = Centreline(path if side else path[::-1], width)
     return lines
 
 
@@ -91,54 +90,3 @@ def _line(chain: Chain, segments: Sequence[Segment]) -> Centreline:
     seen[0] = seen[-1] = True
     spacing = max(along[-1] / (len(path) - 1), 1e-9)
     return Centreline(smoothed(path, seen, FINE_WIDTHS * width / spacing, closed=chain.closed), width)
-
-
-def _hidden(
-    ends: Sequence[End], segments: Sequence[Segment], plane: NDArray[Any], threshold: float
-) -> list[NDArray[np.float64]]:
-    """Return how each end (n, 2) goes on where others lie upon it, as far as an edge shows it."""
-    if not ends:
-        return []
-    width = np.array([end.width_px for end in ends])
-    tracks = follow(
-        np.array([end.point for end in ends]),
-        np.array([end.direction for end in ends]),
-        width,
-        plane,
-        threshold,
-    )
-    middles = cKDTree(np.concatenate([segment.points for segment in segments]))
-    found = []
-    for number, last in enumerate(tracks.last_seen):
-        points = tracks.points[: last + 1, number]
-        points = points[np.isfinite(points).all(axis=1)]
-        distance, _ = middles.query(points) if len(points) else (np.empty(0), 0)
-        far = np.hypot(*(points - ends[number].point).T) > ON_MIDDLE * width[number]
-        taken = np.flatnonzero(far & (distance < ON_MIDDLE * width[number]))  # it went over to another one
-        found.append(points[: taken[0]] if len(taken) else points)
-    return found
-
-
-def _straight(
-    point: NDArray[np.float64],
-    direction: NDArray[np.float64],
-    longest: float,
-    width: float,
-    plane: NDArray[Any],
-    threshold: float,
-) -> NDArray[np.float64]:
-    """Return points (n, 2) straight on, at most to the edge.
-
-    A free end goes on to where the filament ends, which a skeleton does not reach; one that ends in
-    another filament, to that one's middle.
-    """
-    step = 0.5
-    ahead = point + np.arange(0, longest + step, step)[:, None] * direction
-    field = ((ahead >= -0.5) & (ahead <= np.array(plane.shape) - 0.5)).all(axis=1)
-    ahead = ahead[: int(np.argmin(np.r_[field, False]))]
-    if not len(ahead):
-        return np.empty((0, 2))
-    edge = first_below(sampled(plane, ahead)[None], threshold)[0]
-    far = min(longest, (len(ahead) - 1 if np.isnan(edge) else edge) * step)
-    many = max(1, round(far / max(1.0, SPACING_WIDTHS * width)))
-    return point + np.linspace(0, far, many + 1)[1:, None] * direction if far > 0 else np.empty((0, 2))

@@ -20,10 +20,12 @@ class Summary:
     ----------
     path : Path
         Read if it is there.
+    columns : sequence of str
+        The first columns; others follow as they come.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self.columns = path, columns
         self.rows: dict[str, dict[str, str]] = {}
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
@@ -47,7 +49,7 @@ class Summary:
     def write(self) -> None:
         """Write the table whole."""
         others = {key: None for row in self.rows.values() for key in row}
-        columns = list(dict.fromkeys((*COLUMNS, *others)))
+        columns = list(dict.fromkeys((*self.columns, *others)))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()

@@ -1,0 +1,110 @@
+"""`napari-cellseg trace`."""
+
+import sys
+from glob import has_magic
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, Polarity, app
+from napari_cellseg.objects.settings import TraceSettings
+from napari_cellseg.settings import ExportSettings
+
+DEFAULTS, EXPORT_DEFAULTS = TraceSettings(), ExportSettings()
+
+
+@app.command
+def trace(
+    labels: Annotated[list[str], Parameter(negative=())],
+    /,
+    *,
+    out: Path,
+    format: str,
+    images: Many = None,
+    polarity: Polarity | None = None,
+    pixel_nm: float | None = None,
+    avoid_contamination: Flag = False,
+    overwrite: Flag = False,
+    settings: Annotated[TraceSettings, Parameter(name="*")] = DEFAULTS,
+    export: Annotated[ExportSettings, Parameter(name="*")] = EXPORT_DEFAULTS,
+) -> int:
+    """Trace filaments through crossings and write them for another program, with OUT/summary.csv.
+
+    Parameters
+    ----------
+    labels
+        NAME.ome.zarr or NAME_labels.tif as segment writes them, masks, or images of probabilities:
+        files, folders or quoted globs.
+    out
+        Folder for the coordinate files.
+    format
+        What to write; see `list writers`.
+    images
+        The micrographs, found by name: which way rows are counted, and the list RELION imports.
+    polarity
+        Which side of a two-valued mask is the filament; default: the brighter side.
+    pixel_nm
+        Pixel size in nm, instead of what the files say.
+    avoid_contamination
+        Trace nothing on carbon or ice, found in the micrographs by their darkness.
+    overwrite
+        Replace existing coordinate files.
+    """
+    from napari_cellseg.formats.coordinates import WRITERS
+    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.predict.trace import LIST, trace_files
+    from napari_cellseg.report.progress import Progress
+
+    paths = _named(labels)
+    counts = dict.fromkeys(("done", "failed"), 0)
+    try:
+        with Progress("tracing") as progress:
+            for record in trace_files(
+                paths,
+                out,
+                format=format,
+                images=find_images(images) if images else (),
+                polarity=polarity,
+                pixel_nm=pixel_nm,
+                avoid_contamination=avoid_contamination,
+                overwrite=overwrite,
+                settings=settings,
+                export=export,
+            ):
+                counts[record.status] += 1
+                progress.show(sum(counts.values()), len(paths), record.path.name)
+                if record.coordinates is None:
+                    progress.say(f"napari-cellseg: {record.message}")
+                    continue
+                found = len(record.coordinates.filaments)
+                said = f"; {record.message}" if record.message else ""
+                progress.say(f"{record.path.name}: {found} filament{'s' * (found != 1)}{said}")
+                print(record.output, flush=True)
+    except KeyboardInterrupt:
+        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+        return INTERRUPTED
+    if (out / LIST).exists():
+        print(out / LIST)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    print(f"{summary}; see {out / 'summary.csv'}", file=sys.stderr)
+    print(f"next: {WRITERS[format].next_step}", file=sys.stderr)
+    if counts["failed"] == len(paths) == 1:
+        return WRONG_REQUEST
+    return SOME_FAILED if counts["failed"] else OK
+
+
+def _named(labels: list[str]) -> list[Path]:
+    """Return the files; of a folder with results only those. One of several that is not there fails alone."""
+    from napari_cellseg.images.micrographs import find_images
+
+    paths: list[Path] = []
+    for name in labels:
+        path = Path(name).expanduser()
+        if len(labels) > 1 and not has_magic(name) and not path.exists():
+            paths.append(path)
+            continue
+        found = find_images([name])
+        results = [one for one in found if one.name.endswith(".ome.zarr")]
+        paths += results if results and path not in found and not has_magic(name) else found
+    return list(dict.fromkeys(paths))
