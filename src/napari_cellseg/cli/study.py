@@ -23,7 +23,8 @@ def study(
     Parameters
     ----------
     study_file
-        STUDY.yaml: images, masks, split, systems; see the documentation for all keys.
+        STUDY.yaml: images and masks, or crops of single cells; split, systems; see the
+        documentation for all keys.
     out
         Folder to make: report.html, study.md, study.csv, study.json, and a folder for each system.
     view
@@ -46,6 +47,7 @@ def study(
 
 def _run(study_file: Path, out: Path, *, resume: bool, overwrite: bool) -> int:
     from napari_cellseg.report.progress import Progress, duration
+    from napari_cellseg.report.study.cells.results import CellReport
     from napari_cellseg.report.study.run import StudyDone, StudyStarted, StudyStep, run_study
     from napari_cellseg.report.study.words import count, verdict
 
@@ -70,7 +72,7 @@ def _run(study_file: Path, out: Path, *, resume: bool, overwrite: bool) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    for sentence in verdict(report):
+    for sentence in report.verdict() if isinstance(report, CellReport) else verdict(report):
         print(sentence)
     print(out / "report.html")
     failed = [system.name for system in report.systems if system.failures]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,26 +101,43 @@ def draw_panels(panels: Sequence[tuple[str, Pixels]], columns: int) -> bytes:
     return _encoded(figure, "jpeg")
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A system in the picture of a ranking: its figure, the interval, and whether it is drawn strongly."""
+
+    name: str
+    value: float | None
+    interval: Sequence[float] | None
+    strong: bool
+
+
 def draw_ranking(report: StudyReport) -> bytes:
     """Return a PNG of the figure ranked by with intervals, a line a system.
 
     Those that cannot be told apart from the best are drawn as strongly as it.
     """
-    systems = report.ranked
-    figure = _figure(9, 1.1 + 0.34 * len(systems))
+    strong = {report.ranked[0].name, *alike(report, report.ranked[0])}
+    rows = [
+        Ranked(one.name, one.pooled[RANKED_BY], one.pooled["intervals"][RANKED_BY], one.name in strong)
+        for one in report.ranked
+        if one.pooled is not None
+    ]
+    return draw_ranked(rows, "mean F1 on the tested images (line: 95 % interval)")
+
+
+def draw_ranked(rows: Sequence[Ranked], title: str) -> bytes:
+    """Return a PNG with a line for each system, the best above; `title` says what the figure is."""
+    figure = _figure(9, 1.1 + 0.34 * len(rows))
     axes = figure.subplots()
-    strong = {systems[0].name, *alike(report, systems[0])}
-    for row, system in enumerate(systems):
-        assert system.pooled is not None
-        value, interval = system.pooled[RANKED_BY], system.pooled["intervals"][RANKED_BY]
-        color = INK if system.name in strong else SOFT
-        if interval is not None:
-            axes.plot(interval, [row, row], color=color, linewidth=2.5, solid_capstyle="butt")
-        if value is not None:
-            axes.plot([value], [row], "o", color=color, markersize=7)
-    axes.set_yticks(range(len(systems)), [f"{rank}  {one.name}" for rank, one in enumerate(systems, start=1)])
-    axes.set_ylim(len(systems) - 0.5, -0.5)
-    axes.set_xlabel("mean F1 on the tested images (line: 95 % interval)")
+    for row, system in enumerate(rows):
+        color = INK if system.strong else SOFT
+        if system.interval is not None:
+            axes.plot(system.interval, [row, row], color=color, linewidth=2.5, solid_capstyle="butt")
+        if system.value is not None:
+            axes.plot([system.value], [row], "o", color=color, markersize=7)
+    axes.set_yticks(range(len(rows)), [f"{rank}  {one.name}" for rank, one in enumerate(rows, start=1)])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(title)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -201,7 +201,7 @@ def make_report(folder: Path, plan: StudyPlan, outcomes: Sequence[Outcome]) -> S
         tested={trial.name: trial.part.test for trial in plan.trials},
         systems=rank_systems(systems),
         notices=plan.notices,
-        made=_circumstances(),
+        made=circumstances(),
     )
 
 
@@ -263,7 +263,8 @@ def _system_from(values: dict[str, Any]) -> SystemResult:
     return SystemResult(**values | {"outcomes": outcomes})
 
 
-def _circumstances() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
+    """Return date, machine and versions."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.report.study.cells.plan import CellPlan, CellSystem, CellTrial, plan_cells
+from napari_cellseg.report.study.cells.results import CellReport, make_cell_report
+from napari_cellseg.report.study.cells.trial import run_cell_trial
 from napari_cellseg.report.study.child import note_of, running
 from napari_cellseg.report.study.layers import measure_layers
+from napari_cellseg.report.study.marks import read_yaml
 from napari_cellseg.report.study.outcome import Outcome, read_json, write_json
 from napari_cellseg.report.study.plan import StudyPlan, System, Trial, plan_study
 from napari_cellseg.report.study.results import StudyReport, make_report
@@ -53,9 +57,10 @@ class TrialDone:
 class StudyDone:
     """The study is over and its reports are written."""
 
-    report: StudyReport
+    report: StudyReport | CellReport
 
 
+Plan = StudyPlan | CellPlan
 Record = StudyStarted | StudyStep | TrialDone | StudyDone
 
 
@@ -69,7 +74,7 @@ def run_study(
     Parameters
     ----------
     study_file : Path
-        STUDY.yaml.
+        STUDY.yaml: of images and masks, or of single cells where it says `crops`.
     out : Path
         Folder to make: ``SYSTEM/TRIAL/`` for each training, ``study.json``, ``study.csv``,
         ``study.md`` and ``report.html``.
@@ -89,22 +94,35 @@ def run_study(
         Before anything is trained: the study file is wrong, `out` holds another study, or a study
         is running there.
     """
-    from napari_cellseg.report.study.pages import write_reports
-
-    plan = plan_study(study_file)
+    study_file = Path(study_file).expanduser()
+    values, _ = read_yaml(study_file)
+    cells = values.get("task") == "classify" or "crops" in values
+    plan: Plan = plan_cells(study_file) if cells else plan_study(study_file)
     with _sole_use(out):
         _make_room(out, plan, resume=resume, overwrite=overwrite)
         yield StudyStarted(len(plan.systems), len(plan.trials), plan.notices)
         outcomes = yield from _trials(out, plan)
-        if plan.study.redundancy:
+        if isinstance(plan, StudyPlan) and plan.study.redundancy:
             yield from _layers(out, plan, outcomes)
         yield StudyStep(1.0, "writing the reports")
-        report = make_report(out, plan, outcomes)
-        write_reports(report)
-        yield StudyDone(report)
+        yield StudyDone(_reported(out, plan, outcomes))
 
 
-def _trials(out: Path, plan: StudyPlan) -> Generator[Record, None, list[Outcome]]:
+def _reported(out: Path, plan: Plan, outcomes: list[Outcome]) -> StudyReport | CellReport:
+    """Write the reports and return what they tell."""
+    from napari_cellseg.report.study.cells.pages import write_cell_reports
+    from napari_cellseg.report.study.pages import write_reports
+
+    if isinstance(plan, CellPlan):
+        cells = make_cell_report(out, plan, outcomes)
+        write_cell_reports(cells)
+        return cells
+    report = make_report(out, plan, outcomes)
+    write_reports(report)
+    return report
+
+
+def _trials(out: Path, plan: Plan) -> Generator[Record, None, list[Outcome]]:
     """Run all systems in the first trial, then in the next: what is there can be compared early."""
     todo = [(trial, system) for trial in plan.trials for system in plan.systems]
     outcomes = []
@@ -125,10 +143,11 @@ def _trials(out: Path, plan: StudyPlan) -> Generator[Record, None, list[Outcome]
 
 
 def _trial(
-    folder: Path, plan: StudyPlan, system: System, trial: Trial, begin: float, part: float
+    folder: Path, plan: Plan, system: System | CellSystem, trial: Trial | CellTrial, begin: float, part: float
 ) -> Generator[Record, None, Outcome]:
     where = f"{system.name} {trial.name}" if len(plan.trials) > 1 else system.name
-    with closing(run_trial(folder, plan, system, trial)) as steps:
+    run: Any = run_cell_trial if isinstance(plan, CellPlan) else run_trial
+    with closing(run(folder, plan, system, trial)) as steps:
         try:
             while True:
                 share, text = next(steps)
@@ -158,9 +177,9 @@ def _earlier(folder: Path) -> Outcome | None:
     return None if outcome.message else outcome
 
 
-def _make_room(out: Path, plan: StudyPlan, *, resume: bool, overwrite: bool) -> None:
+def _make_room(out: Path, plan: Plan, *, resume: bool, overwrite: bool) -> None:
     """Check `out` against the plan, make place for it, and leave the plan there."""
-    wanted, earlier = _described(plan), None
+    wanted, earlier = plan.described() if isinstance(plan, CellPlan) else _described(plan), None
     if (out / PLAN).is_file():
         earlier = read_json(out / PLAN)
         if overwrite:

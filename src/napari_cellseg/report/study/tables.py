@@ -99,7 +99,7 @@ def markdown_text(report: StudyReport) -> str:
     tables = [ranking_table(report)]
     if report.ranked:
         tables += [overall_table(report), *(class_table(report, name) for name in report.classes.names[1:])]
-    parts = [f"# {report.title}", *verdict(report), *warnings(report), *map(_markdown, tables)]
+    parts = [f"# {report.title}", *verdict(report), *warnings(report), *map(markdown, tables)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -134,7 +134,8 @@ def _figures(pooled: dict[str, Any]) -> Iterator[tuple[str, float | None, list[f
                 yield f"{name}_{key}", values[key], intervals["classes"].get(name, {}).get(key)
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """Return a table as Markdown."""
     rule = "|".join(
         "---" if not number or not table.numbers else "---:" for number in range(len(table.header))
     )

@@ -1,0 +1,1 @@
+"""A study of classifiers: several systems, and channels alone and together, on the same single cells."""
