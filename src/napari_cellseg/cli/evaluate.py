@@ -49,7 +49,8 @@ def evaluate(
     predicted
         A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
         them. Probabilities are scored where there is a *.ome.zarr. For instances: an
-        *_instances.tif, or a *.ome.zarr or other image of numbers. For classes: the CSV that
+        *_instances.tif, or a *.ome.zarr or other image of numbers. For filaments also coordinate files,
+        of which whole filaments are compared. For classes: the CSV that
         classify wrote.
     truth
         Mask or labels of the same image, or a folder or glob; paired by stem. For classes: the
@@ -75,6 +76,7 @@ def evaluate(
     from napari_cellseg.images.micrographs import find_images
     from napari_cellseg.images.whole_files import write_whole
     from napari_cellseg.report.evaluate import evaluate_files
+    from napari_cellseg.report.evaluate_filaments import is_coordinates
 
     if out.exists() and not overwrite:
         raise CellsegError(f"{out}: exists already", remedy="choose another --out or give --overwrite")
@@ -82,6 +84,8 @@ def evaluate(
         return _evaluate_classes(Path(predicted), Path(truth), out)
     if kind == "instances":
         return _evaluate_instances(find_images(predicted), find_images(truth), out)
+    if kind == "filaments" and is_coordinates(predicted):
+        return _evaluate_filaments(predicted, truth, out, tolerance_px)
     scores = evaluate_files(
         find_images(predicted),
         find_images(truth),
@@ -96,6 +100,24 @@ def evaluate(
         print(line, file=sys.stderr)
     write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
     _print_scores(scores.pooled, kind)
+    return OK
+
+
+def _evaluate_filaments(predicted: str, truth: str, out: Path, tolerance_px: float | None) -> int:
+    from glob import glob, has_magic
+
+    from napari_cellseg.images.whole_files import write_whole
+    from napari_cellseg.report.evaluate_filaments import evaluate_filaments
+
+    sides = [
+        sorted(map(Path, glob(name))) if has_magic(name) else [Path(name)] for name in (predicted, truth)
+    ]
+    scores = evaluate_filaments(*sides, tolerance_px=tolerance_px)
+    write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
+    pooled = scores.pooled
+    print(f"{pooled['whole']} of {pooled['filaments']} filaments found whole; {pooled['traced']} traced")
+    for key in ("whole_share", "fragments_per_filament", "median_error_px"):
+        print(f"{key:<24}{_figure(pooled[key]):>9}")
     return OK
 
 
