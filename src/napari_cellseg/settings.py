@@ -82,6 +82,12 @@ class TrainSettings(Settings):
         "tiles",
         description="Learn from windows of the image, or from the whole image shrunk to one window; the latter loses detail.",
     )
+    point_radius_nm: float = Field(
+        3.0,
+        gt=0,
+        le=1000,
+        description="Points as masks: radius in nm of the disc around each that counts as the class; in pixels where images have no pixel size.",
+    )
     left_out: str = Field(
         "",
         description="Names of classes, separated by commas, that count as not annotated in training and score.",
@@ -131,6 +137,12 @@ class TrainSettings(Settings):
     )
     elastic_px: float = Field(
         0.0, ge=0, le=32, description="Augment with a smooth warp that moves pixels by up to this many."
+    )
+    settle: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="Share of the training, at its end, without flips, turns, scale, shear, shift and warp: the network settles on what is alike in all images, such as an annotation that lies a little off.",
     )
     intensity: float = Field(
         0.2, ge=0, le=1, description="Augment contrast and brightness by up to this share."

@@ -215,3 +215,11 @@ class TestMargin:
 
     def test_wild_scales_ask_for_no_more_than_a_window(self):
         assert margin_px(TrainSettings(scale=0.99, window_px=64)) == 64
+
+    def test_a_margin_is_cut_off_where_pixels_stay_in_their_places(self):
+        images, targets = windows(side=45)
+        settings = TrainSettings(**OFF | TURNS | {"flips": True}, window_px=32)
+        generator = torch.Generator().manual_seed(0)
+        changed, labels = augment(images, targets, generator, settings=settings, window_px=32, moved=False)
+        assert torch.equal(changed, images[..., 6:38, 6:38])
+        assert torch.equal(labels, targets[..., 6:38, 6:38])

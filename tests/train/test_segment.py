@@ -378,3 +378,11 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_cache(make_run, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         records.close()
     assert not (run / "cache").exists()
+
+
+def test_a_training_settles_at_its_end(make_run, monkeypatch):
+    seen = []
+    real = segment.augment
+    monkeypatch.setattr(segment, "augment", lambda *a, **k: (seen.append(k["moved"]), real(*a, **k))[1])
+    list(train(make_run(epochs=5, steps=2, settle=0.4)))
+    assert seen == [True] * 6 + [False] * 4

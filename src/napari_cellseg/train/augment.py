@@ -16,6 +16,9 @@ KNOT_PX = 32
 """A warp is drawn anew at places this far apart and smooth in between."""
 
 
+MOVES = ("rotation_degrees", "scale", "shear_degrees", "shift", "elastic_px")
+
+
 def margin_px(settings: TrainSettings) -> int:
     """Return the pixels around a window that a turn, scale, shear, shift or warp may bring into it.
 
@@ -39,6 +42,7 @@ def augment(
     *,
     settings: TrainSettings,
     window_px: int | None = None,
+    moved: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return windows and targets after all changes that the settings ask for.
 
@@ -53,6 +57,8 @@ def augment(
         How far each change goes; 0 switches it off.
     window_px : int, optional
         Side of what comes out, the middle of what came in; by default all of it.
+    moved : bool
+        False: pixels stay in their places, only contrast and noise change.
 
     Returns
     -------
@@ -60,19 +66,14 @@ def augment(
         What a turn brings in from outside the window mirrors the image and is `IGNORED`
         in the targets.
     """
-    if settings.flips:
+    side = window_px or images.shape[-1]
+    if moved and settings.flips:
         images, targets = _flip(images, targets, generator)
-    if any(
-        (
-            settings.rotation_degrees,
-            settings.scale,
-            settings.shear_degrees,
-            settings.shift,
-            settings.elastic_px,
-        )
-    ):
-        side = window_px or images.shape[-1]
+    if moved and any(getattr(settings, name) for name in MOVES):
         images, targets = _turn(images, targets, generator, settings, side)
+    elif side < images.shape[-1]:
+        middle = slice((images.shape[-1] - side) // 2, (images.shape[-1] + side) // 2)
+        images, targets = images[..., middle, middle], targets[..., middle, middle]
     if settings.intensity:
         gain = 1 + settings.intensity * _between(images, generator)
         images = images * gain + settings.intensity * _between(images, generator)

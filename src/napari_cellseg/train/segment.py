@@ -263,7 +263,11 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         images, targets = augment(
-            *self._to_device(window), generator, settings=self.settings, window_px=self.settings.window_px
+            *self._to_device(window),
+            generator,
+            settings=self.settings,
+            window_px=self.settings.window_px,
+            moved=self.progress.course < 1 - self.settings.settle,
         )
         outputs = self.net(images.contiguous(memory_format=torch.channels_last))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)  # several where all are supervised
