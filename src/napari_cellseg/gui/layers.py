@@ -42,7 +42,7 @@ class Link:
     ----------
     role : str
         ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
-        ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``, or
+        ``"instances"``, ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``, or
         ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.

@@ -16,7 +16,7 @@ from napari_cellseg.gui.layers import KEY, Link, class_colors, class_features, r
 from napari_cellseg.gui.result_layers import DOUBT, OVERLAY
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import stem
-from napari_cellseg.predict.refine import REFINED, SEGMENTATION
+from napari_cellseg.predict.refine import INSTANCES, REFINED, SEGMENTATION
 from napari_cellseg.predict.store import UNCERTAINTY, read_own
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ def read_result(path: Path) -> list[LayerData]:
         data, keywords, kind = _pyramid(_levels(path / "labels" / folder), keywords, "labels")
         if not keywords.get("multiscale"):
             keywords["metadata"]["sum"] = zlib.adler32(data)
+        layers.append((data, keywords, kind))
+    if own.get(INSTANCES):
+        link = replace(made, role="instances", classes=None)
+        keywords = {"name": f"{name} cells", "metadata": {KEY: link}, "opacity": 0.6, **place}
+        data, keywords, kind = _pyramid(_levels(path / "labels" / INSTANCES), keywords, "labels")
+        if not keywords.get("multiscale"):
+            keywords["metadata"]["sum"] = zlib.adler32(data)
+        layers[-1][1]["visible"] = False  # the classes lie below the cells
         layers.append((data, keywords, kind))
     return layers
 

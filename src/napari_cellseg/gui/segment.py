@@ -13,6 +13,7 @@ from napari_cellseg.gui.correct import field_in_sight
 from napari_cellseg.gui.dock import Dock, button
 from napari_cellseg.gui.explain import ExplainBox
 from napari_cellseg.gui.form import Form
+from napari_cellseg.gui.instances import InstancesBox
 from napari_cellseg.gui.job import Failed, start_job
 from napari_cellseg.gui.layers import link_of, linked
 from napari_cellseg.gui.model_row import NO_MODEL, ModelRow
@@ -86,8 +87,13 @@ class SegmentDock(Dock):
         column.addWidget(self.bar)
         self.section("Run", column)
 
+        self.instances = InstancesBox(self.viewer)
         self.refining, self.explaining = RefineBox(self.viewer), ExplainBox(self.viewer, self._chosen)
-        for title, box in (("Clean up the labels", self.refining), ("Why?", self.explaining)):
+        for title, box in (
+            ("Single cells", self.instances),
+            ("Clean up the labels", self.refining),
+            ("Why?", self.explaining),
+        ):
             box.said.connect(self.message.say)
             column = QVBoxLayout()
             column.addWidget(box)
@@ -106,6 +112,7 @@ class SegmentDock(Dock):
     def _show_model(self) -> None:
         spec = self.model_row.spec
         self.explaining.offer(None if spec is None else spec.classes)
+        self.instances.offer(None if spec is None else spec.classes)
         if self.job is None:
             self.message.say("")  # what was said was of another model
         self._show_state()
@@ -215,7 +222,9 @@ class SegmentDock(Dock):
         stopped, self.stopped = self.stopped, False
         self.bar.setRange(0, max(1, self.bar.maximum()))
         if self.results is not None:
-            if stopped and self.bar.value() < self.bar.maximum():
+            if self.bar.value() == self.bar.maximum():
+                self.instances.find_at_end(self.results.labels)
+            elif stopped:
                 self.message.say("Stopped: what is done is in the layers.", "wait")
         elif stopped:
             self.message.say("Stopped.", "wait")
@@ -240,6 +249,7 @@ class SegmentDock(Dock):
             if former in names:
                 self.images.setCurrentText(former)
         self.refining.offer()
+        self.instances.offer(None if self.model_row.spec is None else self.model_row.spec.classes)
         self._show_state()
 
     def _show_state(self) -> None:
