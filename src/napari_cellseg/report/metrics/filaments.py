@@ -142,7 +142,7 @@ def _error(tree: Any, true: Filament, points: NDArray[np.float64], farthest: flo
     arcs = np.linspace(0, true.length_px, tree.n)[nearest[near]]
     middle, tangent = true.at(arcs)
     away = points[near] - middle
-    return np.abs(away[:, 0] * tangent[:, 1] - away[:, 1] * tangent[:, 0])
+    return np.asarray(np.abs(away[:, 0] * tangent[:, 1] - away[:, 1] * tangent[:, 0]))
 
 
 def _boxes_meet(one: NDArray[np.float64], other: NDArray[np.float64], margin: float) -> bool:
