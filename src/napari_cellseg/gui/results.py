@@ -79,19 +79,21 @@ def read_result(path: Path) -> list[LayerData]:
             "visible": shown,
             **place,
         }
-        data, keywords, kind = _pyramid(_levels(path / "labels" / folder), keywords, "labels")
-        if not keywords.get("multiscale"):
-            keywords["metadata"]["sum"] = zlib.adler32(data)
-        layers.append((data, keywords, kind))
+        layers.append(_labels(path / "labels" / folder, keywords))
     if own.get(INSTANCES):
+        layers[-1][1]["visible"] = False  # the classes lie below the cells
         link = replace(made, role="instances", classes=None)
         keywords = {"name": f"{name} cells", "metadata": {KEY: link}, "opacity": 0.6, **place}
-        data, keywords, kind = _pyramid(_levels(path / "labels" / INSTANCES), keywords, "labels")
-        if not keywords.get("multiscale"):
-            keywords["metadata"]["sum"] = zlib.adler32(data)
-        layers[-1][1]["visible"] = False  # the classes lie below the cells
-        layers.append((data, keywords, kind))
+        layers.append(_labels(path / "labels" / INSTANCES, keywords))
     return layers
+
+
+def _labels(folder: Path, keywords: dict[str, Any]) -> LayerData:
+    """Return labels that know whether somebody changed them, where they can be changed."""
+    data, keywords, kind = _pyramid(_levels(folder), keywords, "labels")
+    if not keywords.get("multiscale"):
+        keywords["metadata"]["sum"] = zlib.adler32(data)
+    return data, keywords, kind
 
 
 def _levels(folder: Path) -> list[da.Array]:
