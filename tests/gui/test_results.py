@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.formats.coordinates import write_coordinates
 from napari_cellseg.gui.hooks import read_layers
 from napari_cellseg.gui.layers import is_changed, link_of
 from napari_cellseg.gui.view import show_demo
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.coordinates import Coordinates
+from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.project import Project
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.refine import refine_result
@@ -69,10 +72,14 @@ def test_the_demo_opens_with_its_docks(make_napari_viewer_proxy, tmp_path, image
     project = Project.create(tmp_path / "demo.cellseg", Classes.of("filament"))
     project.add_image(images[1])
     write_result(tmp_path / "result")
+    (tmp_path / "filaments").mkdir()
+    path = Filament([[5.0, 5.0], [20.0, 30.0]])
+    write_coordinates(tmp_path / "filaments/bar_1.csv", Coordinates((path,)), format="csv")
     viewer = make_napari_viewer_proxy()
     show_demo(viewer, tmp_path)
     assert viewer.layers[0].name == "bar_1"
-    assert len(viewer.layers) == 3
+    assert [type(layer).__name__ for layer in viewer.layers].count("Shapes") == 1
+    assert len(viewer.layers) == 4
     assert set(viewer.window.dock_widgets) == {"Annotate", "Train", "Segment"}
 
 

@@ -54,12 +54,14 @@ def test_files_of_both_kinds_a_project_and_results_are_left(records):
     assert len(project.models()) == 1
     assert (out / "result/mic_003.ome.zarr").is_dir()
     assert (out / "result/mic_003_labels.tif").is_file()
+    written = {path.name for path in (out / "filaments").iterdir() if "_filament" not in path.name}
+    assert written == {"summary.csv", "autopick.star", "mic_003_autopick.star", "mic_003.csv", "mic_003.svg"}
 
 
 def test_the_page_tells_all(records):
     done = records[-1]
     html = done.report.read_text()
-    assert html.count("<img") == 4 + 2 + 1
+    assert html.count("<img") == 4 + 2 + 2 + 1
     assert f"{done.scores['classes']['filament']['recall']:.3f}" in html
     for word in ("Prediction", "Strokes", "from scratch", "What to do next", "pixel_nm", "IoU", "real"):
         assert word.lower() in html.lower()

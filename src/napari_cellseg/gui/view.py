@@ -38,8 +38,9 @@ def show_demo(viewer: napari.viewer.Viewer, out: Path) -> None:
     for result in results:
         name = result.name.removesuffix(".ome.zarr")
         images = [path for path in sorted(out.glob(f"unseen/{name}.*")) if path.suffix in (".mrc", ".tif")]
-        for data, keywords, kind in read_layers([str(path) for path in (*images[:1], result)]):
-            getattr(viewer, f"add_{kind}")(data, **keywords)
+        for path in (*images[:1], result, *out.glob(f"filaments/{name}.csv")):
+            for data, keywords, kind in read_layers(str(path)):
+                getattr(viewer, f"add_{kind}")(data, **keywords)
     docks = (
         ("Annotate", AnnotateDock(viewer)),
         ("Train", TrainDock(viewer)),

@@ -1,4 +1,4 @@
-"""The whole path on simulated micrographs: annotate, train, segment an unseen one, score, report.
+"""The whole path on simulated micrographs: annotate, train, segment an unseen one, trace, score, report.
 
 Everything is done through the same functions the viewer and the command line use.
 """
@@ -13,7 +13,10 @@ from typing import Any
 from pydantic import Field
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.formats.coordinates import coordinate_file, write_coordinates
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.images.coordinates import Coordinates
+from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.project import Project
 from napari_cellseg.images.simulate import (
     Simulated,
@@ -25,15 +28,22 @@ from napari_cellseg.images.simulate import (
 )
 from napari_cellseg.images.simulate.sweeps import sweep_background
 from napari_cellseg.nets.presets import settings_from
+from napari_cellseg.objects.straighten import Strip, straighten
 from napari_cellseg.predict.batch import FileDone, segment_files
+from napari_cellseg.predict.extract import write_strips
+from napari_cellseg.predict.trace import trace_files
 from napari_cellseg.report.demo_page import demo_page
 from napari_cellseg.report.evaluate import read_labels
 from napari_cellseg.report.metrics import pixel_scores
+from napari_cellseg.report.metrics.filaments import FilamentScores, filament_scores
 from napari_cellseg.report.page import write_page
 from napari_cellseg.settings import SegmentSettings, Settings, TrainSettings
 from napari_cellseg.train.records import Epoch, Finished, Started, Step
 
-PARTS = ("micrographs", "unseen", "demo.cellseg", "result", "report.html")
+PARTS = ("micrographs", "unseen", "demo.cellseg", "result", "filaments", "report.html")
+FORMATS = ("relion", "csv", "svg")
+LEAST_WIDTHS = 3.0  # of a true filament with less than this in the field nothing is asked
+STRIP_WIDTHS = 2.5
 CLASSES = Classes.of("filament")
 TRAINING = {"split": "window", "steps": 80}  # two images are too few to hold one out
 # One session at the microscope: the dose hardly changes, the defocus does.
@@ -94,6 +104,9 @@ class DemoState:
     finished: Finished | None = None
     labels: Any = None
     scores: dict[str, Any] = field(default_factory=dict)
+    traced: Coordinates | None = None
+    tracing: FilamentScores | None = None
+    strip: Strip | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -106,7 +119,7 @@ def run_demo(
     ----------
     out : Path
         Folder to make: micrographs/, unseen/, demo.cellseg/ (a project for the viewer),
-        result/, report.html.
+        result/, filaments/ (coordinates for other programs, straightened filaments), report.html.
     settings : DemoSettings
         Sizes, seed, training.
     overwrite : bool
@@ -123,8 +136,9 @@ def run_demo(
         ("simulate", _simulate, 0.0, 0.15),
         ("annotate", _annotate, 0.15, 0.2),
         ("train", _train, 0.2, 0.85),
-        ("segment", _segment, 0.85, 0.95),
-        ("score", _score, 0.95, 1.0),
+        ("segment", _segment, 0.85, 0.93),
+        ("trace", _trace, 0.93, 0.98),
+        ("score", _score, 0.98, 1.0),
     )
     behind = 0.0
     for name, part, begin, end in parts:
@@ -219,3 +233,33 @@ def _score(state: DemoState) -> Iterator[tuple[float, str]]:
     yield 0.0, "scoring"
     state.labels, _ = read_labels(state.out / "result" / f"{path.stem}_labels.tif")
     state.scores = pixel_scores(state.labels, simulated.mask, CLASSES)
+    if state.traced is not None:
+        width_px = simulated.settings.width_nm / simulated.pixel_nm
+        axes = (Filament(axis) for axis in simulated.filaments if len(axis) > 1)
+        true = [axis for axis in axes if axis.length_px >= LEAST_WIDTHS * width_px]
+        state.tracing = filament_scores(state.traced.filaments, true, tolerance_px=width_px / 2)
+
+
+def _trace(state: DemoState) -> Iterator[tuple[float, str]]:
+    """Trace filaments through crossings, write them for other programs, straighten them."""
+    assert state.unseen is not None
+    path, simulated = state.unseen
+    result, out = state.out / "result" / f"{path.stem}.ome.zarr", state.out / "filaments"
+    yield 0.0, "tracing filaments"
+    for record in trace_files([result], out, format=FORMATS[0], images=[path]):
+        if record.coordinates is None:
+            raise CellsegError(record.message)
+        state.traced = record.coordinates
+    assert state.traced is not None
+    for format in FORMATS[1:]:
+        write_coordinates(coordinate_file(out, path, format), state.traced, format=format)
+    filaments = sorted(state.traced.filaments, key=lambda one: one.length_px, reverse=True)
+    if not filaments:
+        return
+    width_px = STRIP_WIDTHS * simulated.settings.width_nm / simulated.pixel_nm
+    state.strip = straighten(simulated.image, filaments[0], width_px)
+    strips = write_strips(
+        simulated.image, filaments, out, path.stem, width_px=width_px, pixel_nm=simulated.pixel_nm
+    )
+    for number, _ in enumerate(strips, start=1):
+        yield number / len(filaments), "straightening filaments"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cellseg.formats.coordinates import WRITERS
 from napari_cellseg.report.figures import (
     ADDED,
     MISSED,
@@ -21,6 +22,7 @@ from napari_cellseg.report.figures import (
     draw_labels,
     draw_strokes,
 )
+from napari_cellseg.report.filament_pictures import draw_filaments
 from napari_cellseg.report.page import Page, Picture, Section, Table
 from napari_cellseg.report.progress import duration
 
@@ -52,6 +54,7 @@ def demo_page(state: DemoState) -> Page:
     )
     sections = (
         _result(state),
+        _filaments(state),
         _learned_from(state),
         _training(state),
         _scores(state),
@@ -82,6 +85,32 @@ def _result(state: DemoState) -> Section:
     )
     assert (RIGHT, MISSED, ADDED) == ("#56b4e9", "#f0e442", "#cc3370")  # named in the caption above
     return Section("A micrograph the network never saw", pictures=pictures)
+
+
+def _filaments(state: DemoState) -> Section:
+    """Return the section on traces: who is who, what was found whole, a straightened filament."""
+    assert state.unseen is not None
+    assert state.traced is not None
+    assert state.tracing is not None
+    (path, truth), traced, scores = state.unseen, state.traced, state.tracing
+    text = [
+        f"{len(traced.filaments)} filaments were traced, through the places where they cross: "
+        f"{scores.whole} of {scores.filaments} true ones in one piece (at least 80 % of the length).",
+        "For other programs they lie in the folder filaments: a STAR file that RELION extracts "
+        f"(next: {WRITERS['relion'].next_step}), CSV and SVG, and each filament straightened.",
+    ]
+    pictures = [
+        Picture(
+            "Traces",
+            f"{path.name}: each filament in a colour of its own.",
+            draw_filaments(truth.image, traced.filaments),
+        )
+    ]
+    if state.strip is not None:
+        length_nm = state.strip.filament.length_px * truth.pixel_nm
+        caption = f"The longest, {length_nm:.0f} nm, straightened."
+        pictures.append(Picture("Straightened", caption, draw_image(state.strip.pixels)))
+    return Section("Which filament is which", tuple(text), tuple(pictures))
 
 
 def _learned_from(state: DemoState) -> Section:
