@@ -11,9 +11,10 @@ from napari_cellseg.objects.curves import arc, tangents_of
 from napari_cellseg.objects.pairing import ON_MIDDLE
 from napari_cellseg.objects.profiles import first_below, sampled
 from napari_cellseg.objects.segments import SPACING_WIDTHS, End, Segment
-from napari_cellseg.objects.tracks import follow
+from napari_cellseg.objects.tracks import STEP_WIDTHS, follow
 
 BEYOND_WIDTHS = 1.5  # how far beyond the last segment a tip is looked for
+ACROSS_WIDTHS = 2.0  # how long a track may stay upon the middle of another filament
 STEP_PX = 0.5
 ROUND_AT, ROUND_WIDTH = 0.1, 0.6  # so far, in widths, before its end a round tip is so wide
 
@@ -88,7 +89,19 @@ def hidden_ends(
         points = tracks.points[: last + 1, number]
         points = points[np.isfinite(points).all(axis=1)]
         distance, _ = middles.query(points) if len(points) else (np.empty(0), 0)
-        far = np.hypot(*(points - ends[number].point).T) > ON_MIDDLE * width[number]
-        taken = np.flatnonzero(far & (distance < ON_MIDDLE * width[number]))  # it went over to another one
-        found.append(points[: taken[0]] if len(taken) else points)
+        on = distance < ON_MIDDLE * width[number]
+        on &= np.hypot(*(points - ends[number].point).T) > ON_MIDDLE * width[number]
+        found.append(points[: _taken(on)])
     return found
+
+
+def _taken(on: NDArray[np.bool_]) -> int:
+    """Return from which step (n,) on a track has gone over to another filament.
+
+    It may cross the middle of one, or a piece that both share, but not stay there.
+    """
+    longest = ACROSS_WIDTHS / STEP_WIDTHS
+    for first, stop in np.flatnonzero(np.diff(np.r_[False, on, False])).reshape(-1, 2).tolist():
+        if stop - first > longest or stop == len(on):
+            return int(first)
+    return len(on)
