@@ -20,7 +20,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "predict.classify": ["classify"],
         "predict.explain": ["explain"],
         "predict.segment": ["labels_from", "segment", "segment_with_uncertainty"],
-        "settings": ["ExportSettings", "InstanceSettings", "SegmentSettings", "TrainSettings"],
+        "settings": [
+            "ClassifierSettings",
+            "ClassifySettings",
+            "ExportSettings",
+            "InstanceSettings",
+            "SegmentSettings",
+            "TrainSettings",
+        ],
+        "train.classify": ["train_classifier"],
         "train.segment": ["train"],
     },
 )
