@@ -72,6 +72,21 @@ def test_points_are_a_layer_of_points(viewer, tmp_path):
     assert layer.features["score"].tolist() == [0.5, 1]
 
 
+def test_found_points_keep_their_filament_and_take_points_by_hand(viewer, tmp_path):
+    found = tmp_path / "bar_1_points.csv"
+    found.write_text("X,Y,score,on_filament,along_px\n30,20,0.5,2,12.5\n5,6,0.75,0,0\n")
+    (layer,) = added(viewer, read_layers(str(found)))
+    assert layer.features["filament"].tolist() == [2, 0]
+    assert layer.features["along_px"].tolist() == [12.5, 0]
+    layer.add([40.0, 50.0])
+    target = str(tmp_path / "again.csv")
+    write_layers(target, [layer.as_layer_data_tuple()])
+    back = read_coordinates(target)
+    np.testing.assert_allclose(back.points, [[20, 30], [6, 5], [40, 50]])
+    assert back.scores.tolist() == [0.5, 0.75, 1]  # what was added by hand is sure
+    assert back.owners[0] == 2
+
+
 def test_nothing_found_is_an_empty_layer_to_draw_into(viewer, tmp_path):
     path = tmp_path / "bar_1.cbox"
     path.touch()

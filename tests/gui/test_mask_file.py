@@ -62,3 +62,18 @@ def test_the_suggestion_is_shown_and_needs_a_yes(qtbot, annotation, mask, monkey
         assert (labels[24:40] == 2).all()
     else:
         assert labels is None
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_points_become_discs_of_the_first_class(qtbot, annotation, tmp_path, monkeypatch, agreed):
+    path = tmp_path / "bar_1_troponin.csv"
+    path.write_text("X,Y\n30,20\n")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *args: (str(path), ""))
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *args: (1.0, agreed))
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    labels = ask_mask(parent, annotation)
+    if not agreed:
+        assert labels is None
+        return
+    assert (labels.shape, labels[20, 30], labels[0, 0]) == ((64, 80), 2, 1)

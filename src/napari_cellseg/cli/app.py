@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 OK, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
-Polarity = Literal["dark", "bright", "labels", "instances"]
+Polarity = Literal["dark", "bright", "labels", "instances", "points"]
 Many = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]

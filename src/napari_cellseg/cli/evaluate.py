@@ -34,7 +34,7 @@ def evaluate(
     /,
     *,
     out: Path,
-    kind: Literal["pixels", "filaments", "instances", "classes"] = "pixels",
+    kind: Literal["pixels", "filaments", "instances", "points", "classes"] = "pixels",
     polarity: Polarity | None = None,
     classes: str = "",
     tolerance_px: float | None = None,
@@ -50,7 +50,7 @@ def evaluate(
         A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
         them. Probabilities are scored where there is a *.ome.zarr. For instances: an
         *_instances.tif, or a *.ome.zarr or other image of numbers. For filaments also coordinate files,
-        of which whole filaments are compared. For classes: the CSV that
+        of which whole filaments are compared; for points such files. For classes: the CSV that
         classify wrote.
     truth
         Mask or labels of the same image, or a folder or glob; paired by stem. For classes: the
@@ -59,13 +59,14 @@ def evaluate(
         JSON file to write.
     kind
         What is compared: pixels, filaments (thin structures of any kind) as well, instances (which
-        single cells are found), or classes of single cells.
+        single cells are found), points, or classes of single cells.
     polarity
         Which side of a two-valued mask is the class; default: the brighter side.
     classes
         Names of the classes, separated by commas.
     tolerance_px
-        How far a filament's centreline may be off, in pixels; default: half the width.
+        How far a filament's centreline may be off, in pixels; default: half the width. How far a
+        point may be off; has to be given.
     tolerance_nm
         The same in nm.
     pixel_nm
@@ -84,6 +85,8 @@ def evaluate(
         return _evaluate_classes(Path(predicted), Path(truth), out)
     if kind == "instances":
         return _evaluate_instances(find_images(predicted), find_images(truth), out)
+    if kind == "points":
+        return _evaluate_points(predicted, truth, out, tolerance_px, tolerance_nm, pixel_nm)
     if kind == "filaments" and is_coordinates(predicted):
         return _evaluate_filaments(predicted, truth, out, tolerance_px)
     scores = evaluate_files(
@@ -100,6 +103,44 @@ def evaluate(
         print(line, file=sys.stderr)
     write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
     _print_scores(scores.pooled, kind)
+    return OK
+
+
+def _evaluate_points(
+    predicted: str,
+    truth: str,
+    out: Path,
+    tolerance_px: float | None,
+    tolerance_nm: float | None,
+    pixel_nm: float | None,
+) -> int:
+    from napari_cellseg.formats.point_masks import POINT_FILES
+    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.whole_files import write_whole
+    from napari_cellseg.objects.settings import PointSettings
+    from napari_cellseg.report.evaluate_points import evaluate_points
+    from napari_cellseg.report.figures import draw_spacings
+
+    if tolerance_px is None and (tolerance_nm is None or pixel_nm is None):
+        raise CellsegError(
+            "points without a tolerance", "--tolerance-px, or --tolerance-nm and --pixel-nm", "give it"
+        )
+    spacing_nm = PointSettings().spacing_nm
+    scores = evaluate_points(
+        find_images(predicted, suffixes=POINT_FILES),
+        find_images(truth, suffixes=POINT_FILES),
+        tolerance_px=tolerance_px or (tolerance_nm or 0) / (pixel_nm or 1),
+        spacing_px=spacing_nm / (pixel_nm or 1),
+    )
+    write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
+    if len(scores.spacings_px) and pixel_nm:
+        picture = out.with_name(f"{out.stem}_spacings.png")
+        write_whole(picture, draw_spacings(scores.spacings_px * pixel_nm, spacing_nm))
+        print(picture, file=sys.stderr)
+    pooled = scores.pooled
+    print(f"{pooled.matched} of {pooled.true} points found; {pooled.found} found in all")
+    for key in ("precision", "recall", "f1"):
+        print(f"{key:<16}{_figure(getattr(pooled, key)):>11}")
     return OK
 
 

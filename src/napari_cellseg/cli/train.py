@@ -54,8 +54,8 @@ def train(
     masks
         Their masks, found by the same stem or a common beginning of it.
     polarity
-        Which side of a two-valued mask is the class, labels for class numbers, or instances for
-        numbers of single cells; default: the brighter side.
+        Which side of a two-valued mask is the class, labels for class numbers, instances for
+        numbers of single cells, or points for tables of points (X, Y); default: the brighter side.
     classes
         Names of the classes, separated by commas.
     crops

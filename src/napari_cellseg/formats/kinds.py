@@ -9,7 +9,7 @@ from napari_cellseg.formats import cbox, eman, relion, svg, tables
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import stem
 
-ENDINGS = ("_autopick", "_startend", "_manualpick", "_filaments", "_troponin")
+ENDINGS = ("_autopick", "_startend", "_manualpick", "_filaments", "_troponin", "_points")
 """What programs put between the micrograph's name and the suffix."""
 
 

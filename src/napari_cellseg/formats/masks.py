@@ -18,7 +18,7 @@ from napari_cellseg.images.readers.pictures import palette_indices
 
 logger = logging.getLogger(__name__)
 
-Polarity = Literal["dark", "bright", "labels", "instances"]
+Polarity = Literal["dark", "bright", "labels", "instances", "points"]
 
 SMALL_SHARE = 0.4  # a class rarely fills more of a picture than this, a background rarely less
 GREY_LEVELS = 16  # what JPG compression makes of equal channels
@@ -151,6 +151,8 @@ def mask_to_labels(plane: NDArray[Any], polarity: Polarity) -> NDArray[np.uint8]
         return _label_numbers(plane)
     if polarity == "instances":
         return ring_labels(plane)
+    if polarity == "points":
+        raise CellsegError("a mask read as points", "a table of points, X and Y", "give its polarity")
     if not is_two_sided(plane) and not _nearly_two_valued(plane):
         values = ", ".join(f"{value:g}" for value in np.unique(plane)[:5])
         raise CellsegError(

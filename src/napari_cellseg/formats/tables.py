@@ -18,6 +18,8 @@ NAMES = {
     "filament": ("filament", "filament_id", "filamentid", "track", "id"),
     "score": ("score", "confidence", "probability"),
     "width_px": ("width_px",),
+    "owner": ("on_filament",),
+    "arc_px": ("along_px",),
 }
 """What columns may be called; case does not matter. ``axis-0`` and ``axis-1`` are napari's."""
 
@@ -68,7 +70,12 @@ def read_csv(text: str, path: Path, image: str) -> Coordinates:
     index = place.get("filament")
     ids = None if index is None else _ids([row[index].strip() if index < len(row) else "" for row in body])
     scores = column("score", np.nan) if place.get("score") is not None else None
-    return Coordinates.from_rows(points, ids, scores, widths_px=column("width_px", np.nan))
+    known: dict[str, Any] = {"widths_px": column("width_px", np.nan)}
+    if ids is None and place.get("owner") is not None:
+        known["owners"] = np.nan_to_num(column("owner", np.nan))
+    if ids is None and place.get("arc_px") is not None:
+        known["arcs_px"] = column("arc_px", np.nan)
+    return Coordinates.from_rows(points, ids, scores, **known)
 
 
 def _first(header: Sequence[str], names: Sequence[str]) -> int | None:
@@ -103,7 +110,8 @@ def _ids(cells: Sequence[str]) -> list[int | None]:
 def write_csv(coordinates: Coordinates) -> tuple[str, int]:
     """Return a table: of points X, Y; of filaments with the number of the filament in front.
 
-    Loose points beside filaments have no number. Width and score are there where one is known.
+    Loose points beside filaments have no number. Width and score are there where one is known, and
+    so is, where there are only points, the filament each lies on and where along it.
     """
     known = {
         "width_px": [f.width_px for f in coordinates.filaments],
@@ -119,6 +127,15 @@ def write_csv(coordinates: Coordinates) -> tuple[str, int]:
         lines.append(["", f"{col:.6f}", f"{row:.6f}", *cells])
     header = ["filament", "X", "Y", *facts]
     start = 0 if coordinates.filaments else 1
+    if start and coordinates.owners is not None:
+        header.append("on_filament")
+        lines = [[*line, str(owner)] for line, owner in zip(lines, coordinates.owners, strict=True)]
+    if start and coordinates.arcs_px is not None:
+        header.append("along_px")
+        lines = [
+            [*line, "" if np.isnan(arc) else f"{arc:.3f}"]
+            for line, arc in zip(lines, coordinates.arcs_px, strict=True)
+        ]
     return "".join(",".join(line[start:]) + "\n" for line in [header, *lines]), len(lines)
 
 

@@ -91,13 +91,11 @@ def coordinate_layers(coordinates: Coordinates, name: str, *, like: Layer | None
         paths = [filament.path for filament in coordinates.filaments]
         layers.append((paths, keywords | {"shape_type": "path"}, "shapes"))
     if len(coordinates.points):
-        scores = (
-            np.full(len(coordinates.points), np.nan) if coordinates.scores is None else coordinates.scores
-        )
         keywords = {
             "name": f"{name} points" if layers else name,
             "metadata": {KEY: Link("points", image, **facts)},
-            "features": {"score": scores},
+            "features": point_features(coordinates),
+            "feature_defaults": {"score": np.nan, "filament": 0, "along_px": np.nan},
             "face_color": "transparent",
             "border_color": COLOR,
             "size": 6 * size,
@@ -121,6 +119,23 @@ def filament_features(filaments: tuple[Filament, ...], pixel_nm: float | None) -
         "score": [np.nan if filament.score is None else filament.score for filament in filaments],
         "width_px": [np.nan if filament.width_px is None else filament.width_px for filament in filaments],
         "locked": [filament.locked for filament in filaments],
+    }
+
+
+def point_features(coordinates: Coordinates) -> dict[str, Any]:
+    """Return the features of a layer of points: NaN where something is not known, filament 0 = on none.
+
+    Examples
+    --------
+    >>> point_features(Coordinates(points=[[1, 2]], owners=[3], arcs_px=[40.0]))
+    {'score': array([nan]), 'filament': array([3]), 'along_px': array([40.])}
+    """
+    unknown = np.full(len(coordinates.points), np.nan)
+    none = np.zeros(len(coordinates.points), np.int64)
+    return {
+        "score": unknown if coordinates.scores is None else coordinates.scores,
+        "filament": none if coordinates.owners is None else coordinates.owners,
+        "along_px": unknown if coordinates.arcs_px is None else coordinates.arcs_px,
     }
 
 
@@ -186,7 +201,7 @@ def coordinates_from(layers: list[Layer]) -> Coordinates:
     """Return what layers of one micrograph hold, in its pixels, with what is known of it."""
     micrograph = _layer_of(layers[0])
     filaments: list[Filament] = []
-    points, scores = [np.zeros((0, 2))], [np.zeros(0)]
+    points, features = [np.zeros((0, 2))], [np.zeros((0, 3))]
     for layer in layers:
         if isinstance(layer, Shapes):
             filaments += [
@@ -195,18 +210,30 @@ def coordinates_from(layers: list[Layer]) -> Coordinates:
             ]
         elif isinstance(layer, Points):
             points.append(_pixels(np.asarray(layer.data)[:, -2:], layer, micrograph))
-            known = layer.features.get("score")
-            scores.append(np.full(len(layer.data), np.nan) if known is None else np.asarray(known, float))
-    every = np.concatenate(scores)
+            features.append(_point_facts(layer))
+    scores, owners, arcs = np.concatenate(features).T
     facts = _known_of(micrograph)
     return Coordinates(
         tuple(filaments),
         np.concatenate(points),
-        None if not len(every) or np.isnan(every).any() else every,
+        # what was added by hand is sure, where others have a score
+        None if np.isnan(scores).all() else np.nan_to_num(scores, nan=1.0),
+        owners=owners.astype(np.int64) if owners.any() else None,
+        arcs_px=arcs if owners.any() else None,
         pixel_nm=facts.get("pixel_nm") or pixel_nm_of(layers[0]),
         shape=facts.get("shape"),
         micrograph=str(facts.get("image") or ""),
     )
+
+
+def _point_facts(layer: Points) -> NDArray[np.float64]:
+    """Return score, filament and place along it (n, 3); NaN and 0 where they are not known."""
+    facts = np.full((len(layer.data), 3), np.nan)
+    for column, name in enumerate(("score", "filament", "along_px")):
+        if name in layer.features:
+            facts[:, column] = np.asarray(layer.features[name], float)
+    facts[:, 1] = np.nan_to_num(facts[:, 1])
+    return facts
 
 
 def _pixels(places: NDArray[np.float64], layer: Layer, micrograph: ImageLayer | None) -> NDArray[np.float64]:

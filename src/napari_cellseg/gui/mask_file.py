@@ -1,15 +1,17 @@
-"""A mask file as labels for an annotation: which side of it is the class is asked, never assumed."""
+"""A mask or points in a file as labels for an annotation: what is the class is asked, never assumed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.layers import link_of
+from napari_cellseg.gui.layers import link_of, pixel_nm_of
 from napari_cellseg.images.instance_rings import RINGS, are_rings
+from napari_cellseg.settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from napari_cellseg.formats.masks import Polarity
 
-FILES = "Masks (*.png *.tif *.tiff *.jpg *.jpeg *.mrc);;All files (*)"
+FILES = "Masks and points (*.png *.tif *.tiff *.jpg *.jpeg *.mrc *.csv *.star);;All files (*)"
+POINTS = (".csv", ".tsv", ".star")
+RADIUS_NM = TrainSettings().point_radius_nm
 SIDES: dict[Polarity, str] = {
     "bright": "the brighter side",
     "dark": "the darker side",
@@ -53,6 +57,24 @@ def mask_labels(annotation: Labels, path: Path, polarity: Polarity) -> NDArray[A
     return labels
 
 
+def disc_labels(annotation: Labels, path: Path, radius_nm: float) -> NDArray[Any]:
+    """Return labels (y, x) with a disc of the first class around each point of a file.
+
+    Raises
+    ------
+    CellsegError
+        If the file holds no points of this image.
+    """
+    from napari_cellseg.formats.point_masks import read_point_mask
+    from napari_cellseg.images.micrographs import Image
+
+    known = link_of(annotation)
+    rows, cols = annotation.data.shape
+    plane = np.broadcast_to(np.uint8(0), (int(rows), int(cols)))
+    image = Image.from_array(plane, known.image, pixel_nm=pixel_nm_of(annotation))
+    return read_point_mask(path, image, radius_nm)
+
+
 def ask_mask(parent: QWidget, annotation: Labels) -> NDArray[Any] | None:
     """Ask for a mask of an image and for what in it is the class; None if the user does not want to.
 
@@ -69,6 +91,12 @@ def ask_mask(parent: QWidget, annotation: Labels) -> NDArray[Any] | None:
     if not chosen:
         return None
     path = Path(chosen)
+    if path.suffix.lower() in POINTS:
+        question = (
+            "Radius in nm of the disc around each point\n(in pixels where the image has no pixel size):"
+        )
+        radius, agreed = QInputDialog.getDouble(parent, path.name, question, RADIUS_NM, 0.1, 1000.0, 1)
+        return disc_labels(annotation, path, radius) if agreed else None
     suggestion = suggest_polarity(_plane(annotation, path))
     names, likely = list(SIDES.values()), list(SIDES).index(suggestion.polarity)
     question = f"In this mask, {suggestion.reason}.\nWhat is the class?"

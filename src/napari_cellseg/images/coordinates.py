@@ -23,6 +23,10 @@ class Coordinates:
         Loose points (row, col).
     scores : (n,) float64, optional
         How sure each point is, 0 to 1.
+    owners : (n,) int, optional
+        Number of the filament each point lies on; 0 = none.
+    arcs_px : (n,) float64, optional
+        Where along it, from its first point.
     pixel_nm : float, optional
         Pixel size in nm.
     shape : (y, x), optional
@@ -43,6 +47,8 @@ class Coordinates:
     filaments: tuple[Filament, ...] = ()
     points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     scores: NDArray[np.float64] | None = None
+    owners: NDArray[np.int64] | None = field(default=None, kw_only=True)
+    arcs_px: NDArray[np.float64] | None = field(default=None, kw_only=True)
     pixel_nm: float | None = None
     shape: tuple[int, int] | None = None
     micrograph: str = ""
@@ -60,6 +66,12 @@ class Coordinates:
             if scores.shape != (len(points),) or not np.isfinite(scores).all():
                 raise CellsegError(f"scores {scores.shape} for {len(points)} points", "a finite one for each")
             object.__setattr__(self, "scores", scores)
+        for name, kind in (("owners", np.int64), ("arcs_px", np.float64)):
+            if (facts := getattr(self, name)) is not None:
+                facts = np.asarray(facts, kind)
+                if facts.shape != (len(points),):
+                    raise CellsegError(f"{name} {facts.shape} for {len(points)} points", "one for each")
+                object.__setattr__(self, name, facts)
         for filament in self.filaments:
             if filament.score is not None and not np.isfinite(filament.score):
                 raise CellsegError(f"filament {filament.id}: a score that is not a number", "0 to 1, or none")
@@ -132,6 +144,7 @@ class Coordinates:
             shape=shape,
             pixel_nm=None if self.pixel_nm is None else self.pixel_nm / factor,
             box_px=None if self.box_px is None else self.box_px * factor,
+            arcs_px=None if self.arcs_px is None else self.arcs_px * factor,
         )
 
     def flipped(self) -> "Coordinates":

@@ -251,7 +251,9 @@ def _reader(path: Path) -> Reader:
     raise CellsegError(f"{path.name}: no image of a known kind", kinds, "convert it to one of them")
 
 
-def find_images(pattern_or_paths: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_images(
+    pattern_or_paths: str | Path | Iterable[str | Path], *, suffixes: tuple[str, ...] = ()
+) -> list[Path]:
     """Return the images that paths, folders and patterns name, in natural order, each once.
 
     A folder stands for the images directly in it; `**` in a pattern for any depth. OME-Zarr
@@ -262,6 +264,8 @@ def find_images(pattern_or_paths: str | Path | Iterable[str | Path]) -> list[Pat
     ----------
     pattern_or_paths : str, Path or several of them
         Such as ``"data/**/*.mrc"``.
+    suffixes : tuple of str
+        What is taken of folders and patterns instead of images, such as ``(".csv",)``.
 
     Raises
     ------
@@ -273,28 +277,34 @@ def find_images(pattern_or_paths: str | Path | Iterable[str | Path]) -> list[Pat
         raise CellsegError("no images named", "a path or a pattern such as 'data/*.mrc'")
     found: dict[Path, None] = {}
     for one in several:
-        matches = _matches(Path(one).expanduser())
+        matches = _matches(Path(one).expanduser(), suffixes)
         if not matches:
-            kinds = " ".join(suffix for reader in READERS.values() for suffix in reader.suffixes)
+            kinds = " ".join(suffixes or (s for reader in READERS.values() for s in reader.suffixes))
             raise CellsegError(
-                f"{one}: no images there", f"files ending in {kinds}", "check the path or pattern"
+                f"{one}: no {'such files' if suffixes else 'images'} there",
+                f"files ending in {kinds}",
+                "check the path or pattern",
             )
         found.update(dict.fromkeys(matches))
     return sorted(found, key=_natural)
 
 
-def _matches(path: Path) -> list[Path]:
+def _matches(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if path.is_dir() and not is_zarr(path):
-        return [entry for entry in path.iterdir() if _is_image(entry)]
+        return [entry for entry in path.iterdir() if _is_image(entry, suffixes)]
     if path.exists():
         return [path]
     hits = (Path(hit) for hit in glob.iglob(str(path), recursive=True))
-    return [hit for hit in hits if _is_image(hit) and not any(is_zarr(parent) for parent in hit.parents)]
+    return [
+        hit for hit in hits if _is_image(hit, suffixes) and not any(is_zarr(parent) for parent in hit.parents)
+    ]
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(path: Path, suffixes: tuple[str, ...]) -> bool:
     if path.name.startswith("."):
         return False
+    if suffixes:
+        return path.is_file() and path.name.lower().endswith(suffixes)
     if path.is_dir():
         return is_zarr(path)
     return path.name.lower().endswith(_file_suffixes())

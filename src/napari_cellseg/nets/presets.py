@@ -150,6 +150,17 @@ OURS: dict[str, Preset] = {
             "noise": 0.3,
         },
     ),
+    "troponin": Preset(
+        "points on thin filaments in cryo-EM, such as troponin (--polarity points): a small U-Net at 0.8 nm",
+        LIGHT
+        | {
+            "pixel_nm": 0.8,
+            "point_radius_nm": 3.0,
+            "steps": 60,
+            "epochs": 8,
+            "rotation_degrees": 180.0,
+        },
+    ),
     "vessels": Preset(
         "thin branching structures in images without a pixel size, at half resolution",
         LIGHT

@@ -1,6 +1,8 @@
-"""What can be set about tracing."""
+"""What can be set about tracing, and about finding points."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import Settings
@@ -66,3 +68,39 @@ class TraceSettings(Settings):
                 "or give the pixel size",
             )
         return in_nm / pixel_nm
+
+
+class PointSettings(Settings):
+    """How points are made of what a model says that was trained from points."""
+
+    label: int = Field(2, ge=2, le=65_535, description="Index of the class that is the points.")
+    min_score: float = Field(0.3, gt=0, lt=1, description="Smoothed probability from which there is a point.")
+    smooth_nm: float = Field(
+        1.0, ge=0, le=100, description="Width of the smoothing before points are looked for, in nm."
+    )
+    apart_nm: float = Field(4.0, ge=0, le=1000, description="Points are at least so far apart, in nm.")
+    reach_nm: float = Field(
+        8.0, gt=0, le=1000, description="Points further from a filament do not belong to it, in nm."
+    )
+    use_spacing: bool = Field(
+        True, description="Where filaments are given: look along them for points at the known spacing."
+    )
+    spacing_nm: float = Field(
+        38.5, gt=0, le=10_000, description="Known spacing along a filament in nm; 38.5 is that of troponin."
+    )
+    spread_nm: float = Field(2.0, gt=0, le=1000, description="How much the spacing varies, in nm.")
+    prior: float = Field(
+        0.5, ge=0, le=10, description="How much the spacing counts beside what is seen; 0 = not."
+    )
+    strands: Annotated[Literal[1, 2], BeforeValidator(int)] = Field(
+        2, description="Points at a site: 2 = one on either strand, opposite each other."
+    )
+    stagger_nm: float = Field(
+        2.75, ge=0, le=1000, description="How far the second strand is ahead along the filament, in nm."
+    )
+    doubtful: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="With the spacing, points of a row count down to this share of the least score.",
+    )

@@ -131,6 +131,36 @@ def _painted(
     return _encoded(rgb, "JPEG")
 
 
+def draw_spacings(spacings_nm: NDArray[np.float64], expected_nm: float) -> bytes:
+    """Return a PNG of how often sites lie how far apart along filaments, with the known spacing.
+
+    Parameters
+    ----------
+    spacings_nm : (k,)
+        Distances from each site to the next; those beyond four spacings are counted in the title.
+    expected_nm : float
+        The known spacing; a line marks it, dotted ones its multiples.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), dpi=130, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    farthest = 4 * expected_nm
+    shown = spacings_nm[spacings_nm <= farthest]
+    axes.hist(shown, np.linspace(0, farthest, 4 * 16 + 1), color=RIGHT)
+    for many in (1, 2, 3):
+        axes.axvline(many * expected_nm, color=ADDED, linestyle="-" if many == 1 else ":")
+    median = f", median {np.median(spacings_nm):.1f} nm" if len(spacings_nm) else ""
+    far = len(spacings_nm) - len(shown)
+    beyond = f", {far} further apart" if far else ""
+    axes.set_title(f"{len(spacings_nm)} spacings{median}{beyond}", loc="left", fontsize=11)
+    axes.set_xlabel("from a site to the next along the filament (nm)")
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def draw_curves(
     epochs: Sequence[int],
     losses: dict[str, Sequence[float]],

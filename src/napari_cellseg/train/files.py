@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, pair_masks, read_mask, suggest_polarity
+from napari_cellseg.formats.point_masks import POINT_FILES, read_point_mask
 from napari_cellseg.images.annotation import Annotation, Classes, check_trainable, leave_out
 from napari_cellseg.images.instance_rings import RINGS
 from napari_cellseg.images.micrographs import find_images, read_image
@@ -71,7 +72,8 @@ def prepare_files(
         Files, folders or globs; paired by stem.
     polarity : str, optional
         Which side of a two-valued mask is the class; by default the brighter one. ``instances``
-        for numbers of single cells.
+        for numbers of single cells, ``points`` for tables of points (X, Y), around each of which
+        there will be a disc.
     classes : sequence of str
         Names of the classes, the background left out.
     settings : TrainSettings
@@ -85,13 +87,17 @@ def prepare_files(
     """
     if not images or not masks:
         raise CellsegError("no --images" if not images else "no --masks", "both, to train from files")
-    pairs = pair_masks(find_images(images), find_images(masks))
-    planes = [read_mask(mask) for _, mask in pairs]
-    notices = [f"{len(pairs)} image{'s' * (len(pairs) > 1)} with masks"]
-    if polarity is None:
-        polarity, said = choose_polarity(planes)
-        notices.append(said)
-    labels = [_labels(mask, plane, polarity) for (_, mask), plane in zip(pairs, planes, strict=True)]
+    suffixes = POINT_FILES if polarity == "points" else ()
+    pairs = pair_masks(find_images(images), find_images(masks, suffixes=suffixes))
+    notices = [f"{len(pairs)} image{'s' * (len(pairs) > 1)} with {polarity if suffixes else 'masks'}"]
+    if polarity == "points":
+        labels = [read_point_mask(m, read_image(i), settings.point_radius_nm) for i, m in pairs]
+    else:
+        planes = [read_mask(mask) for _, mask in pairs]
+        if polarity is None:
+            polarity, said = choose_polarity(planes)
+            notices.append(said)
+        labels = [_labels(mask, plane, polarity) for (_, mask), plane in zip(pairs, planes, strict=True)]
     named = classes_of_masks(polarity, max(int(plane.max()) for plane in labels), classes)
     annotations, sources = [], []
     for (image, mask), plane in zip(pairs, labels, strict=True):
@@ -157,6 +163,8 @@ def classes_of_masks(polarity: Polarity, highest: int, names: Sequence[str] = ()
     >>> classes_of_masks("instances", 4).targets
     ('cell edge', 'cell body', 'cell centre')
     """
+    if polarity == "points":
+        return named_classes(highest, names or ("point",))
     if polarity != "instances":
         return named_classes(highest, names)
     if names:

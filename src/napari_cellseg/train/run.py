@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, read_mask
+from napari_cellseg.formats.point_masks import read_point_mask
 from napari_cellseg.images.annotation import Annotation, Classes
 from napari_cellseg.images.label_planes import read_plane
 from napari_cellseg.images.micrographs import read_image
@@ -50,9 +51,9 @@ class Source:
     path : str
         The image file.
     labels : str
-        A ``.zarr`` plane of annotation indices, or a mask file read with `polarity`.
+        A ``.zarr`` plane of annotation indices, a mask file read with `polarity`, or a table of points.
     polarity : str or None
-        "dark", "bright" or "labels" for a mask; None for annotation indices.
+        One of `Polarity` for a mask or points; None for annotation indices.
     pixel_nm : float or None
         Overrides the pixel size in the image file.
     """
@@ -185,6 +186,8 @@ def _open_source(run: Path, source: Source, classes: Classes) -> Annotation:
     labels_path = run / source.labels
     if source.polarity is None:
         labels = _read_indices(labels_path)
+    elif source.polarity == "points":
+        labels = read_point_mask(labels_path, image, read_settings(run).point_radius_nm)
     else:
         labels = mask_to_labels(read_mask(labels_path), source.polarity)  # type: ignore[arg-type]
     try:
