@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from napari_cellseg.settings import ClassifierSettings
 from napari_cellseg.train.cell_augment import augment_cells
 from napari_cellseg.train.cell_tables import read_predictions, write_predictions
-from napari_cellseg.train.cells import coarse_bounds
+from napari_cellseg.train.cells import LEAST_STEPS, Fed, coarse_bounds, kept_bounds
 
 STILL = {"flips": False, "rotation_degrees": 0.0, "scale": 0.0, "shift": 0.0, "intensity": 0.0}
 
@@ -68,3 +68,23 @@ def test_tables_round_trip(tmp_path):
     assert found.samples.tolist() == ["x", "", "y"]
     assert found.part("test").truth.tolist() == [1, 2]
     np.testing.assert_allclose(found.probabilities, shares)
+
+
+def test_near_bounds_are_kept(tmp_path):
+    first = ((0.0, 1000.0), (50.0, 60.0))
+    assert kept_bounds(tmp_path, "net", first) == first
+    assert kept_bounds(tmp_path, "net", ((50.0, 950.0), (50.0, 60.0))) == first
+    far = ((0.0, 1000.0), (50.0, 70.0))
+    assert kept_bounds(tmp_path, "net", far) == far
+    assert kept_bounds(tmp_path, "other", ((50.0, 950.0), (50.0, 60.0))) != first
+
+
+def test_few_pictures_are_seen_several_times_an_epoch():
+    chosen = np.arange(3, 50)
+    for embedded, steps in ((True, 3), (False, LEAST_STEPS)):
+        rows = np.zeros((60, 1), np.float16)
+        fed = Fed(rows, np.zeros((60, 0), np.float32), np.zeros(60, np.intp), embedded)
+        batches = list(fed.batches(chosen, 16, np.random.default_rng(0)))
+        assert len(batches) == steps
+        assert sorted(np.concatenate(batches[:3]).tolist()) == chosen.tolist()
+        assert np.concatenate(list(fed.batches(chosen, 16))).tolist() == chosen.tolist()

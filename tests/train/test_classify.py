@@ -95,7 +95,7 @@ def test_frozen_cells_are_embedded_once(make_crop_run, tmp_path):
     first = trained(make_crop_run("one", data=shared, **FROZEN))
     assert any(record.what == "embedding cells" for record in first if isinstance(record, Reading))
     files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "embedded").iterdir()}
-    assert len(files) == 2
+    assert len(files) == 3  # features, digests, bounds
     second = trained(make_crop_run("two", data=shared, **FROZEN | {"head": "linear"}))
     assert not any(record.what == "embedding cells" for record in second if isinstance(record, Reading))
     assert files == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "embedded").iterdir()}

@@ -1,7 +1,9 @@
 """The cells of one training: split, brought to the network's form, and drawn in batches."""
 
+import json
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.crops import Crops, channel_bounds
+from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.cell_nets import CellNet
 from napari_cellseg.nets.classifier_spec import ClassifierSpec
 from napari_cellseg.settings import ClassifierSettings
@@ -20,6 +23,16 @@ from napari_cellseg.train.pictures import Survey, survey, told
 from napari_cellseg.train.records import Reading
 
 BOUND_STEPS = 20
+LEAST_STEPS = 12
+"""An epoch of few cells sees them several times, each time changed in another way."""
+
+KEPT = "bounds.json"
+NEAR = 0.1
+"""Bounds differ by less than this share of their width: what was embedded with the earlier ones holds."""
+
+
+Bounds = tuple[tuple[float, float], ...]
+"""Low and high of each channel."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,15 @@ def open_cells(data: CropData, settings: ClassifierSettings) -> Generator[Readin
     return Cells(crops, seen, names, classes, split, (*notices, *split.notices))
 
 
-def cell_spec(cells: Cells, settings: ClassifierSettings) -> ClassifierSpec:
+def cell_spec(cells: Cells, settings: ClassifierSettings, embeddings: Path) -> ClassifierSpec:
     """Return the spec of the network that these settings train on these cells.
+
+    Parameters
+    ----------
+    cells : Cells
+    settings : ClassifierSettings
+    embeddings : Path
+        Folder of embedded cells; of a frozen network earlier bounds are kept there.
 
     Raises
     ------
@@ -98,6 +118,10 @@ def cell_spec(cells: Cells, settings: ClassifierSettings) -> ClassifierSpec:
                 f"leave out --{name} or --frozen",
             )
     bounds = coarse_bounds(channel_bounds(cells.crops, cells.split.train))
+    if settings.frozen:
+        size = f"{settings.height_px} x {settings.width_px}"
+        name = f"{settings.architecture}, {size}, {', '.join(cells.crops.channels)}"
+        bounds = kept_bounds(embeddings, name, bounds)
     measurements = told(cells.seen.take(np.zeros(0, np.intp)), settings.measured).shape[1]
     return ClassifierSpec(
         architecture=settings.architecture,
@@ -112,11 +136,35 @@ def cell_spec(cells: Cells, settings: ClassifierSettings) -> ClassifierSpec:
     )
 
 
-def coarse_bounds(bounds: NDArray[np.floating]) -> tuple[tuple[float, float], ...]:
-    """Return bounds (c, 2) moved outwards to round numbers.
+def kept_bounds(folder: Path, name: str, bounds: Bounds) -> Bounds:
+    """Return the bounds that an earlier run used for the same network, if they are near; else these.
 
     So that the folds of one set, and the set after some corrections, have the same bounds and what
     was embedded once still holds.
+
+    Parameters
+    ----------
+    folder : Path
+        ``bounds.json`` there holds those of earlier runs.
+    name : str
+        Of the network and how it is fed.
+    bounds : tuple of (low, high)
+    """
+    path = folder / KEPT
+    known: dict[str, list[list[list[float]]]] = {}
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+    widths = np.array(bounds) @ [[-1.0], [1.0]]
+    for earlier in known.get(name, []):
+        if (np.abs(np.array(earlier) - bounds) <= NEAR * widths).all():
+            return tuple((low, high) for low, high in earlier)
+    known.setdefault(name, []).append([list(pair) for pair in bounds])
+    write_whole(path, json.dumps(known, indent=1))
+    return bounds
+
+
+def coarse_bounds(bounds: NDArray[np.floating]) -> Bounds:
+    """Return bounds (c, 2) moved outwards to round numbers.
 
     Examples
     --------
@@ -159,9 +207,13 @@ class Fed:
     def batches(
         self, chosen: NDArray[np.intp], batch: int, rng: np.random.Generator | None = None
     ) -> Iterator[NDArray[np.intp]]:
-        """Yield the indices of about `batch` cells at a time, shuffled if there is a generator."""
-        order = chosen if rng is None else rng.permutation(chosen)
-        yield from np.array_split(order, max(1, round(len(order) / batch)))
+        """Yield the indices of about `batch` cells at a time; with a generator, as an epoch draws them."""
+        if rng is None:
+            yield from np.array_split(chosen, max(1, round(len(chosen) / batch)))
+            return
+        steps = max(1, round(len(chosen) / batch))
+        for _ in range(1 if self.embedded else -(-LEAST_STEPS // steps)):
+            yield from np.array_split(rng.permutation(chosen), steps)
 
 
 def logits_of(net: CellNet, fed: Fed, rows: torch.Tensor, told_: torch.Tensor, *, views: int = 1) -> Any:

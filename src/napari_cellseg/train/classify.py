@@ -100,7 +100,8 @@ class _Training:
     def records(self) -> Iterator[Record]:
         settings = self.settings
         self.cells = yield from open_cells(self.data, settings)
-        self.spec = cell_spec(self.cells, settings)
+        self.embeddings = self.run / (self.data.embeddings or "embeddings")
+        self.spec = cell_spec(self.cells, settings, self.embeddings)
         torch.manual_seed(settings.seed)
         self.net = new_model(self.spec).net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         notices = self.cells.notices + self._weights()
@@ -140,14 +141,13 @@ class _Training:
         seen = told(self.cells.seen, self.settings.measured)
         rows: NDArray[np.float16]
         if self.settings.frozen:
-            folder = self.run / (self.data.embeddings or "embeddings")
             self.net.eval()
             rows = yield from embed_all(
                 self.cells.crops,
                 self.cells.seen.digests,
                 self.spec,
                 self.net,
-                folder,
+                self.embeddings,
                 device=self.device,
                 precision=self.precision,
             )
