@@ -191,7 +191,7 @@ def read_spec(path: str | Path, *, task: Task = "segment") -> ModelSpec | Classi
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         Model file.
     task : {"segment", "classify", "any"}
         What the model is expected to do.
@@ -260,7 +260,7 @@ def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifie
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         Model file.
     task : {"segment", "classify", "any"}
         What the model is expected to do.

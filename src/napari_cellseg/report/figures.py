@@ -147,7 +147,7 @@ def draw_spacings(spacings_nm: NDArray[np.float64], expected_nm: float) -> bytes
     axes = figure.subplots()
     farthest = 4 * expected_nm
     shown = spacings_nm[spacings_nm <= farthest]
-    axes.hist(shown, np.linspace(0, farthest, 4 * 16 + 1), color=RIGHT)
+    axes.hist(shown, list(np.linspace(0, farthest, 4 * 16 + 1)), color=RIGHT)
     for many in (1, 2, 3):
         axes.axvline(many * expected_nm, color=ADDED, linestyle="-" if many == 1 else ":")
     median = f", median {np.median(spacings_nm):.1f} nm" if len(spacings_nm) else ""

@@ -50,7 +50,7 @@ def train_classifier(run: str | Path, *, resume: bool = False) -> Iterator[Recor
 
     Parameters
     ----------
-    run : path
+    run : str or Path
         Folder that `prepare_crop_run` made.
     resume : bool
         Go on from ``last.safetensors`` (from the start where there is none).

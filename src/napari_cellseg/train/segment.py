@@ -74,7 +74,7 @@ def train(run: str | Path, *, resume: bool = False) -> Iterator[Record]:
 
     Parameters
     ----------
-    run : path
+    run : str or Path
         Folder that `prepare_run` or a project made.
     resume : bool
         Go on from ``last.safetensors`` (from the start where there is none).
