@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.filament_clicks import Clicks
 from napari_cellseg.gui.filament_ridge import Ridge
 from napari_cellseg.gui.filament_source import sources
 from napari_cellseg.gui.filaments import FilamentsDock
@@ -205,3 +207,37 @@ def test_the_strip_of_the_chosen_filament_leads_to_the_micrograph(dock):
     np.testing.assert_allclose(center, expected, atol=1)
     dock.table.clearSelection()
     assert dock.strip.isHidden()
+
+
+def test_only_clicks_that_are_no_drags_count():
+    viewer, told = ViewerModel(), []
+    layer = viewer.add_shapes()
+    clicks = Clicks(viewer, lambda position, add: told.append((position, add)))
+
+    def press(*moves, button=1, modifiers=()):
+        event = SimpleNamespace(
+            type="mouse_press", pos=(50, 50), position=(3.0, 4.0), button=button, modifiers=modifiers
+        )
+        for callback in viewer.mouse_drag_callbacks[-1:]:
+            steps = callback(viewer, event)
+            next(steps, None)
+            for event.type, event.pos in [
+                *(("mouse_move", place) for place in moves),
+                ("mouse_release", (0, 0)),
+            ]:
+                next(steps, None)
+
+    press()
+    press((51, 51), modifiers=("Control",))
+    press((51, 51), (80, 50))
+    press(button=2)
+    layer.mode = "add_path"
+    press()
+    assert told == [((3.0, 4.0), False), ((3.0, 4.0), True)]
+    clicks.closed()
+    assert not [one for one in viewer.mouse_drag_callbacks if getattr(one, "__self__", None) is clicks]
+
+
+def test_shapes_selected_with_napari_s_own_tool_are_chosen(dock):
+    dock.edited.layer.selected_data = {0}
+    assert dock.table.numbers == [1]

@@ -36,7 +36,7 @@ class Clicks:
         if event.button != 1 or (active is not None and str(active.mode) != "pan_zoom"):
             return
         start, position = np.array(event.pos), tuple(event.position)
-        add = bool({"Shift", "Control"} & {str(key) for key in event.modifiers})
+        add = "Shift" in event.modifiers or "Control" in event.modifiers
         yield
         while event.type == "mouse_move":
             if np.abs(np.array(event.pos) - start).max() > STILL_PX:

@@ -36,16 +36,24 @@ class FilamentLayer:
     layer : Shapes layer
     changed : callable
         Called when they changed.
+    picked : callable
+        ``picked(numbers)`` when somebody selected shapes with napari's own tools.
     """
 
-    def __init__(self, layer: Shapes, changed: Callable[[], None]) -> None:
-        self.layer, self._tell, self._quiet = layer, changed, False
+    def __init__(
+        self,
+        layer: Shapes,
+        changed: Callable[[], None],
+        picked: Callable[[list[int]], None] = lambda numbers: None,
+    ) -> None:
+        self.layer, self._tell, self._picked, self._quiet = layer, changed, picked, False
         self.chosen: set[int] = set()
         self._width = float(np.median(layer.edge_width) if layer.nshapes else layer.current_edge_width)
         if HISTORY not in layer.metadata:
             layer.metadata[HISTORY] = History(Corrected(filaments_from(layer)))
         self.history: History = layer.metadata[HISTORY]
         layer.events.data.connect(self._on_data)
+        layer.selected_data.events.items_changed.connect(self._on_selected)
         self._follow_viewer()
 
     @property
@@ -83,6 +91,7 @@ class FilamentLayer:
     def released(self) -> None:
         """Stop looking at the layer."""
         self.layer.events.data.disconnect(self._on_data)
+        self.layer.selected_data.events.items_changed.disconnect(self._on_selected)
         if self.layer.nshapes:
             self.choose(())
 
@@ -96,6 +105,11 @@ class FilamentLayer:
     def _on_data(self, event: Any) -> None:
         if not self._quiet and getattr(event, "action", "") in DONE:
             self._follow_viewer()
+
+    def _on_selected(self, *changes: object) -> None:
+        rows = sorted(self.layer.selected_data)
+        if rows and not self._quiet and self.layer.nshapes == len(self.filaments) > rows[-1]:
+            self._picked([self.filaments[row].id for row in rows])
 
     def _follow_viewer(self) -> None:
         """Note what somebody drew, moved or took out in the layer itself."""

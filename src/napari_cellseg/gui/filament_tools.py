@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Shapes
+from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -263,6 +264,8 @@ class EditBox(QWidget):
         self.said.emit("Looking for the way along the ridge ...", "wait")
 
         def record(found: object) -> None:
+            if not isalive(self):
+                return  # the dock was closed
             if isinstance(found, Failed):
                 self.said.emit(found.message.removeprefix("napari-cellseg: "), "bad")
             elif layer in self.viewer.layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
@@ -174,6 +175,8 @@ class TraceBox(QWidget):
             return
 
         def record(found: object) -> None:
+            if not isalive(self):
+                return  # the dock was closed
             if isinstance(found, Failed):
                 self.said.emit(found.message, "bad")
             elif self.preview.isChecked() and source.layer in self.viewer.layers:
@@ -241,6 +244,8 @@ class TraceBox(QWidget):
         self.bar.setRange(0, 0)
 
         def record(found: object) -> None:
+            if not isalive(self):
+                return  # the dock was closed
             if isinstance(found, Failed):
                 self.said.emit(found.message, "bad")
             elif not self.stopped:
@@ -258,7 +263,8 @@ class TraceBox(QWidget):
 
     def _ended(self) -> None:
         self.job = None
-        self._show_state()
+        if isalive(self):
+            self._show_state()
 
     def _show_state(self) -> None:
         running = self.job is not None and not self.stopped

@@ -158,7 +158,8 @@ class FilamentsDock(Dock):
             return
         if self.edited is not None:
             self.edited.released()
-        self.edited = None if layer is None else FilamentLayer(layer, self.while_alive(self._show_list))
+        calls = self.while_alive(self._show_list), self.while_alive(self._choose)
+        self.edited = None if layer is None else FilamentLayer(layer, *calls)
         self._bind_keys()
         self._show_list()
 
@@ -198,6 +199,7 @@ class FilamentsDock(Dock):
         if self.edited is None or self.edited.layer not in self.viewer.layers:
             return
         self._choose(numbers)
+        self.viewer.layers.selection.active = self.edited.layer  # so that its keys work
         paths = [self.edited.history.now.filament(number).path for number in numbers]
         if paths:
             go_to(self.viewer, self.edited.layer, np.concatenate(paths))

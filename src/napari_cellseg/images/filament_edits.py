@@ -134,7 +134,8 @@ class Corrected:
         [(1, True, [0.0, 0.0]), (2, False, [40.0, 5.0])]
         """
         kept = tuple(one for one in self.filaments if one.locked)
-        new = [one for one in traced if not any(same_course(one, (*kept, *self.deleted)))]
+        courses = _Courses((*kept, *self.deleted))
+        new = [one for one in traced if not courses.are_along(one)]
         free = (number for number in range(1, len(kept) + len(new) + 1) if number not in {k.id for k in kept})
         return Corrected((*kept, *(replace(one, id=next(free)) for one in new)), self.deleted)
 
@@ -229,20 +230,6 @@ def nearest_filament(filaments: Iterable[Filament], place: ArrayLike, within_px:
     return best
 
 
-def same_course(filament: Filament, others: Iterable[Filament]) -> Iterable[bool]:
-    """Yield for each other filament whether both run along each other for half of the shorter one."""
-    points, tangents = _sampled(filament)
-    tree = cKDTree(points)
-    for other in others:
-        near = BESIDE_WIDTHS * max(filament.width_px or 0.0, other.width_px or 0.0) or STEP_PX
-        near_points, near_tangents = _sampled(other)
-        distance, index = tree.query(near_points, distance_upper_bound=near)
-        found = np.isfinite(distance)
-        along = np.abs((near_tangents[found] * tangents[index[found]]).sum(axis=1)) > SAME_DIRECTION
-        shorter = min(len(points), len(near_points))
-        yield bool(along.sum() > SAME_SHARE * shorter)
-
-
 def thinned(filament: Filament, tolerance_px: float = 0.2) -> Filament:
     """Return the filament with as few evenly spaced points as its curve allows.
 
@@ -274,6 +261,33 @@ def mean_curvature(filament: Filament) -> float:
     """Return how strongly a filament bends on average, in 1 / px; 0 = straight."""
     arcs = np.linspace(0, filament.length_px, max(3, int(filament.length_px / STEP_PX)))
     return float(np.abs(filament.curvature(arcs)).mean())
+
+
+class _Courses:
+    """Where filaments run: points and directions, evenly spaced, of all of them together."""
+
+    def __init__(self, filaments: Sequence[Filament]) -> None:
+        sampled = [_sampled(one) for one in filaments]
+        self.many = np.array([len(points) for points, _ in sampled], np.intp)
+        self.widths_px = np.array([one.width_px or 0.0 for one in filaments])
+        self.owner = np.repeat(np.arange(len(filaments)), self.many)
+        empty = np.empty((0, 2))
+        self.tangents = np.concatenate([empty, *(tangents for _, tangents in sampled)])
+        self.tree = cKDTree(np.concatenate([empty, *(points for points, _ in sampled)]))
+
+    def are_along(self, filament: Filament) -> bool:
+        """Tell whether one of them and this filament run along each other for half of the shorter one."""
+        points, tangents = _sampled(filament)
+        width = filament.width_px or 0.0
+        bound = max(BESIDE_WIDTHS * max(self.widths_px.max(initial=0.0), width), STEP_PX)
+        distance, index = self.tree.query(points, distance_upper_bound=bound)
+        found = np.isfinite(distance)
+        owner = self.owner[index[found]]
+        cosine = np.abs((tangents[found] * self.tangents[index[found]]).sum(axis=1))
+        near = BESIDE_WIDTHS * np.maximum(self.widths_px[owner], width)
+        along = (cosine > SAME_DIRECTION) & (distance[found] <= np.maximum(near, STEP_PX))
+        shared = np.bincount(owner[along], minlength=len(self.many))
+        return bool((shared > SAME_SHARE * np.minimum(self.many, len(points))).any())
 
 
 def _sampled(filament: Filament) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
