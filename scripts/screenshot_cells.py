@@ -11,6 +11,7 @@ from pathlib import Path
 import napari
 from screenshots import shoot, wait
 
+from napari_cellseg.gui.hooks import read_layers
 from napari_cellseg.gui.layers import linked
 from napari_cellseg.gui.segment import SegmentDock
 
@@ -25,7 +26,8 @@ def main() -> None:
     options = parser.parse_args()
     viewer = napari.Viewer()
     viewer.window.resize(1440, 940)
-    viewer.open(str(options.image), plugin="napari-cellseg")
+    for data, keywords, _ in read_layers(str(options.image)):
+        viewer.add_image(data, **keywords)
     dock = SegmentDock(viewer)
     viewer.window.add_dock_widget(dock, name="Segment", area="right")
     dock.model_row.choose(options.model)
