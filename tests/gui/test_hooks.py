@@ -111,7 +111,7 @@ import sys
 import napari
 viewer = napari.Viewer(show=False)
 from importlib import import_module
-for name in ("annotate", "train", "segment", "study"):
+for name in ("annotate", "train", "segment", "filaments", "study"):
     module = import_module(f"napari_cellseg.gui.{name}")
     viewer.window.add_dock_widget(getattr(module, f"{name.title()}Dock")(viewer), name=name)
 print("torch", "torch" in sys.modules, "dask.array", "dask.array" in sys.modules)

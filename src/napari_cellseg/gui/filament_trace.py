@@ -66,7 +66,8 @@ class TraceBox(QWidget):
         self.forms = {unit: _form(unit) for unit in ("nm", "px")}
         self.avoid = QCheckBox("not on carbon and ice")
         self.avoid.setToolTip("Nothing is traced where the micrograph is much darker than its ice")
-        self.preview = QCheckBox("preview what is in sight")
+        self.preview = QCheckBox("preview")
+        self.preview.setToolTip("Shows what these settings give for the part in sight, and follows")
         self.start_button = button("Trace the image", self.start, "Filaments corrected by hand are kept")
         self.stop_button = button("Stop", self.stop)
         self.bar = QProgressBar()
@@ -78,8 +79,10 @@ class TraceBox(QWidget):
         for form in self.forms.values():
             column.addWidget(form.native)
             form.changed.connect(self._ask_preview)
-        column.addWidget(self.avoid)
-        column.addWidget(self.preview)
+        ticks = QHBoxLayout()
+        ticks.addWidget(self.preview)
+        ticks.addWidget(self.avoid)
+        column.addLayout(ticks)
         row.addWidget(self.start_button)
         row.addWidget(self.stop_button)
         column.addLayout(row)

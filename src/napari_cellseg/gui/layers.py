@@ -42,7 +42,8 @@ class Link:
     ----------
     role : str
         ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
-        ``"instances"``, ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``, or
+        ``"instances"``, ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``,
+        ``"filaments preview"`` and ``"filaments proposal"`` for what is not there yet, or
         ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.
