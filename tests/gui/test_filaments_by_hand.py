@@ -49,6 +49,7 @@ def test_the_way_between_two_clicks_follows_the_middle_of_the_filament():
     drawn = ridge(ViewerModel()).between(ARCH[2] + [0, 2], ARCH[-3] - [0, 2], 8.0)
     assert off_the_arch(drawn) < 1.5
     assert drawn.length_px > 200  # not straight across
+    assert drawn.score > 0.95
     inner = drawn.at(np.linspace(30, drawn.length_px - 30, 100))[0]
     assert np.median(np.linalg.norm(inner[:, None] - FINE[None], axis=2).min(axis=1)) < 0.6
     np.testing.assert_allclose(drawn.path[0], ARCH[2], atol=2.1)

@@ -109,13 +109,14 @@ def test_every_edit_can_be_taken_back_and_done_again():
         "split": lambda now: now.split(1, (0, 40)),
         "join": lambda now: now.join(2, 3),
         "delete": lambda now: now.without([1]),
-        "draw": lambda now: now.with_new([[3, 3], [9, 9]]),
-        "extend": lambda now: now.with_path(2, [[0, 0], [3, 300]]),
+        "draw": lambda now: now.with_new(Filament([[3, 3], [9, 9]])),
+        "extend": lambda now: now.with_course(2, Filament([[0, 0], [3, 300]], score=0.7)),
         "trace": lambda now: now.retraced([line(400, 0, 90)]),
     }
     for name, edit in edits.items():
         history.do(name, edit(history.now))
         states.append(history.now)
+    assert (states[5].filament(2).score, states[5].filament(2).locked) == (0.7, True)
     for name, state in zip(reversed(edits), states[-2::-1], strict=True):
         assert history.next_undo == name
         assert history.undo() == name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from napari_cellseg.gui.correct import pixel_map
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.filament_edits import thinned
 from napari_cellseg.objects.curves import evenly, normals_of, smoothed
-from napari_cellseg.objects.profiles import middles
+from napari_cellseg.objects.profiles import middles, sampled
 from napari_cellseg.objects.tracks import follow
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class Ridge:
             If a place lies outside of the plane, or both are the same.
         """
         to_base, width = self._to_base, width_px / self._grows
-        ends = np.stack([start, end]) - to_base[:, 2]
-        ends = ends @ np.linalg.inv(to_base[:, :2]).T
+        ends = self._in_source(np.stack([start, end]))
         distance = float(np.hypot(*(ends[1] - ends[0])))
         if distance < 2:
             raise CellsegError("two ends at one place", "two places apart from each other")
@@ -75,7 +74,8 @@ class Ridge:
         if (ends < -0.5).any() or (ends > np.array(plane.shape) - 0.5).any():
             raise CellsegError("a place outside of the image", "two places within it", "click again")
         path = _centred(_cheapest(plane, ends, width), plane, width, self.threshold)
-        return thinned(Filament((path + corner) @ to_base[:, :2].T + to_base[:, 2], 1, width_px))
+        drawn = Filament((path + corner) @ to_base[:, :2].T + to_base[:, 2], 1, width_px)
+        return self.scored(thinned(drawn))
 
     def beyond(self, filament: Filament, end: int) -> Filament:
         """Return the filament with what follows of it beyond its first (0) or last (-1) point.
@@ -86,7 +86,7 @@ class Ridge:
             If nothing follows.
         """
         to_base = self._to_base
-        path = (filament.path - to_base[:, 2]) @ np.linalg.inv(to_base[:, :2]).T
+        path = self._in_source(filament.path)
         path = path if end else path[::-1]
         width = (filament.width_px or 8.0 * self._grows) / self._grows
         plane, _ = self._region(np.zeros(2), np.array(self.source.shape, float))
@@ -108,7 +108,17 @@ class Ridge:
                 remedy="click where it should go to instead",
             )
         path = np.concatenate([path, *further]) @ to_base[:, :2].T + to_base[:, 2]
-        return thinned(Filament(path if end else path[::-1], filament.id, filament.width_px))
+        return self.scored(thinned(Filament(path if end else path[::-1], filament.id, filament.width_px)))
+
+    def scored(self, filament: Filament) -> Filament:
+        """Return the filament with the mean probability along it as its score, as tracing gives it."""
+        path = self._in_source(filament.at(np.arange(0, filament.length_px, 1.0))[0])
+        plane, corner = self._region(path.min(axis=0) - 1, path.max(axis=0) + 1)
+        return replace(filament, score=float(np.clip(sampled(plane, path - corner).mean(), 0, 1)))
+
+    def _in_source(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        to_base = self._to_base
+        return (places - to_base[:, 2]) @ np.linalg.inv(to_base[:, :2]).T
 
     @property
     def _to_base(self) -> NDArray[np.float64]:

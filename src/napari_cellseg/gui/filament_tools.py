@@ -231,7 +231,7 @@ class EditBox(QWidget):
                 return
             more = ridge.between(filament.ends[end], place, width).path
             path = np.concatenate([filament.path, more[1:]] if end else [more[:0:-1], filament.path])
-            yield Filament(path, filament.id)
+            yield ridge.scored(Filament(path, filament.id, filament.width_px))
 
         self._end_tool()
         self._propose("extend", steps(), filament.id)
@@ -303,9 +303,9 @@ class EditBox(QWidget):
         self.drop_proposal()
         if what == "draw":
             new = max((one.id for one in self._present().filaments), default=0) + 1
-            self._edit(what, lambda now: now.with_new(found.path, width_px=found.width_px), [new])
+            self._edit(what, lambda now: now.with_new(found), [new])
         else:
-            self._edit(what, lambda now: now.with_path(found.id, found.path), [found.id])
+            self._edit(what, lambda now: now.with_course(found.id, found), [found.id])
 
     def drop_proposal(self) -> None:
         """Take the proposal off, and end the tool."""

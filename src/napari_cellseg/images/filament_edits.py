@@ -111,13 +111,14 @@ class Corrected:
         left = self._with({one.id: () for one in gone})
         return replace(left, deleted=(*self.deleted, *gone))
 
-    def with_path(self, number: int, path: NDArray[np.float64]) -> "Corrected":
-        """Return the same with another path for one filament."""
-        return self._with({number: (replace(self.filament(number), path=path, locked=True),)})
+    def with_course(self, number: int, drawn: Filament) -> "Corrected":
+        """Return the same with the path and the score of another one for one filament."""
+        changed = replace(self.filament(number), path=drawn.path, score=drawn.score, locked=True)
+        return self._with({number: (changed,)})
 
-    def with_new(self, path: NDArray[np.float64], *, width_px: float | None = None) -> "Corrected":
+    def with_new(self, drawn: Filament) -> "Corrected":
         """Return the same and one filament drawn by hand; it gets the next number that is free."""
-        return replace(self, filaments=(*self.filaments, Filament(path, self._free(), width_px, locked=True)))
+        return replace(self, filaments=(*self.filaments, replace(drawn, id=self._free(), locked=True)))
 
     def retraced(self, traced: Sequence[Filament]) -> "Corrected":
         """Return the locked filaments, and those of a new tracing that run along none of them.
