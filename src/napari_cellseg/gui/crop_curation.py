@@ -226,13 +226,22 @@ class Curation:
         if self.probabilities is None or table.model != self.model:
             self.probabilities = np.full((len(self), len(self.classes)), np.nan)
             self.guessed[:] = NONE
-            self.folds = None
         self.model = table.model
         rows = np.zeros((int(ours.sum()), len(self.classes)))
         rows[:, columns] = table.probabilities[ours]
         self.probabilities[at[ours]] = rows
         place = {name: index for index, name in enumerate(self.classes)}
         self.guessed[at[ours]] = [place.get(name, NONE) for name in table.labels[ours].tolist()]
+
+    def limit(self, limits: Mapping[str, float]) -> None:
+        """Say anew from which confidence the model's word counts, by class."""
+        if self.probabilities is None:
+            return
+        least = np.array([limits.get(name, 0.0) for name in self.classes])
+        known = np.flatnonzero(~np.isnan(self.probabilities).all(axis=1))
+        best = np.nanargmax(self.probabilities[known], axis=1)
+        sure = self.probabilities[known, best] >= least[best]
+        self.guessed[known] = np.where(sure, best, NONE)
 
     def table(self) -> ClassTable:
         """Return everything as a table for other programs."""

@@ -70,9 +70,9 @@ def show_classes(cells: Cells) -> None:
     The columns are index, class, ``p_<class>`` for each class, margin and status.
     """
     layer = cells.layer
-    if layer is None:
-        return
     curation = cells.curation
+    if layer is None or not ((curation.current >= 0).any() or curation.evidence is not None):
+        return  # nothing is known: the layer keeps its colours
     colors = dict(enumerate(class_colors(curation.classes))) | {-1: UNSURE}
     table = {None: "transparent", 0: "transparent"}
     numbers = cells.field.labels.tolist()

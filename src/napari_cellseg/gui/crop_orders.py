@@ -13,7 +13,7 @@ from napari_cellseg.gui.crop_curation import KINDS, Curation
 from napari_cellseg.images.crops import Measurements
 
 NO_MODEL = "classify the cells first: choose a model in the Classify dock, or train one from here"
-NO_FIGURES = "press Measure first"
+NO_FIGURES = "wait until the cells are measured"
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Order:
-    """One way to sort: `key` returns (n,) floats, the smallest first, NaN last."""
+    """One way to sort: `key` returns (n,) floats, the smallest first, NaN last.
+
+    `measured` says that it goes by what is measured on the cells, `judged` by what trees that
+    did not learn from a cell say of it.
+    """
 
     key: Callable[[Known], NDArray[np.float64]]
     description: str
+    measured: bool = False
+    judged: bool = False
 
 
 def _files(known: Known) -> NDArray[np.float64]:
@@ -128,11 +134,15 @@ ORDERS: dict[str, Order] = {
     "class": Order(_class, "cells of a class together"),
     "doubt (margin)": Order(lambda k: margin(_probabilities(k)), "where two classes are nearly as likely"),
     "doubt (entropy)": Order(lambda k: -entropy(_probabilities(k)), "where many classes are possible"),
-    "suspected label error": Order(_suspicion, "labels that the model contradicts most; it suggests another"),
-    "similar to the chosen cell": Order(_similarity, "by what is measured on them"),
-    "largest first": Order(lambda k: -_column(k, "area_px2"), "area of the object"),
-    "smallest first": Order(lambda k: _column(k, "area_px2"), "area of the object"),
-    "blurred first": Order(_blur, "sharpness of the first channel"),
+    "suspected label error": Order(
+        _suspicion,
+        "labels that contradict what is measured most, judged by trees that did not learn from the cell",
+        judged=True,
+    ),
+    "similar to the chosen cell": Order(_similarity, "by what is measured on them", measured=True),
+    "largest first": Order(lambda k: -_column(k, "area_px2"), "area of the object", measured=True),
+    "smallest first": Order(lambda k: _column(k, "area_px2"), "area of the object", measured=True),
+    "blurred first": Order(_blur, "sharpness of the first channel", measured=True),
 }
 
 

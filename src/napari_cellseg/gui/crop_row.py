@@ -13,6 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.gui.crop_field import show_classes
 from napari_cellseg.gui.crop_set import Cells, Remembered, Scratch, cut_cells, left_out_line, open_cells
 from napari_cellseg.gui.crop_store import SUFFIX
 from napari_cellseg.gui.dock import button
@@ -119,6 +120,8 @@ class CropRow(QWidget):
             unsafe = LOST * (record.layer is not None and SCRATCH in record.layer.metadata)
             lines = (*crops.notices, left_out_line(crops.left_out), strangers, unsafe)
             self.said.emit(" ".join(filter(None, lines)), "wait" if unsafe else "plain")
+            if record.layer is not None:
+                record.changed.connect(lambda what: show_classes(record))
             self.opened.emit(record)
         elif isinstance(record, Remembered) and self._newest is not None:
             self._newest.remember(record)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSplitter, QVBoxLayout
 from superqt import QCollapsible
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.crop_curation import KINDS, UNLABELLED
 from napari_cellseg.gui.crop_field import FieldLink
-from napari_cellseg.gui.crop_orders import Known, arranged
+from napari_cellseg.gui.crop_orders import ORDERS, Known, arranged
 from napari_cellseg.gui.crop_row import CropRow
+from napari_cellseg.gui.crop_saving import Saver
 from napari_cellseg.gui.crop_set import FIGURES, LABELS, MODEL, Cells, share, shared_cells
-from napari_cellseg.gui.crop_store import write_decisions
 from napari_cellseg.gui.dock import Dock, button
 from napari_cellseg.gui.gallery_classes import ClassList, class_colors, status_color
 from napari_cellseg.gui.gallery_confusion import Confusion
+from napari_cellseg.gui.gallery_figures import Figures
 from napari_cellseg.gui.gallery_grid import Grid
+from napari_cellseg.gui.gallery_keys import HELP
 from napari_cellseg.gui.gallery_rows import OrderRow, ViewRow
-from napari_cellseg.gui.job import Failed, start_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
     from napari_cellseg.gui.gallery_grid import Caption
     from napari_cellseg.gui.job import StepsWorker
 
-SAVE_MS = 300
 WIDTH_PX = 560
-HELP = "\u2002 ".join(
-    ("1-9 class", "V validate", "D dubious", "0 take label back", "Ctrl+Z undo", "Ctrl+Y redo", "Ctrl+A all")
-)
 
 
 class GalleryDock(Dock):
@@ -46,12 +43,9 @@ class GalleryDock(Dock):
         super().__init__(napari_viewer)
         self.cells: Cells | None = None
         self.pair: tuple[int, int] | None = None
-        self._saving: StepsWorker | None = None
         self._field: FieldLink | None = None
-        self._saves = QTimer(self.native)
-        self._saves.setSingleShot(True)
-        self._saves.setInterval(SAVE_MS)
-        self._saves.timeout.connect(self._save)
+        self.saver = Saver(self.native)
+        self.saver.failed.connect(lambda text: self.message.say(text, "bad"))
         self._build()
         cells = shared_cells(self.viewer)
         if cells is not None:
@@ -64,6 +58,8 @@ class GalleryDock(Dock):
         self.order_row.changed.connect(self.arrange)
         self.view_row.changed.connect(self._look)
         self.grid, self.classes, self.confusion = Grid(self.caption), ClassList(), Confusion()
+        self.figures = Figures(self.native)
+        self.figures.said.connect(self.message.say)
         self.grid.acted.connect(self.act)
         self.grid.selection_changed.connect(self._tell_selection)
         self.grid.chosen.connect(self._chose)
@@ -115,7 +111,7 @@ class GalleryDock(Dock):
     def show_cells(self, cells: Cells) -> None:
         """Show these cells; another dock may have opened them."""
         if self.cells is not None:
-            self._save_now()
+            self.saver.save_now()
             self.cells.changed.disconnect(self._changed, missing_ok=True)
         self.cells, self.pair = cells, None
         cells.changed.connect(self._changed)
@@ -142,7 +138,7 @@ class GalleryDock(Dock):
         self.confusion.show_counts(curation)
         self.fold.setVisible(curation.evidence is not None)
         if what == LABELS:
-            self._saves.start()
+            self.saver.save_soon(self.cells)
             self.grid.viewport().update()  # cells stay where they are while they are relabelled
             self._tell_selection()
         elif what in (MODEL, FIGURES) or not len(self.grid.order):
@@ -160,6 +156,7 @@ class GalleryDock(Dock):
         except CellsegError as error:
             self.message.say(str(error), "bad")
             shown = arranged(known, "as in the files", self.order_row.filter(self.pair))
+        self.figures.need(self.cells, ORDERS[order])
         self.grid.show_order(shown, len(self.cells.crops))
         self._tell_selection()
 
@@ -244,36 +241,13 @@ class GalleryDock(Dock):
         if len(place):
             self.grid.choose(int(place[0]))
 
-    # -- keeping
-
-    def _save(self) -> None:
-        if self.cells is None:
-            return
-        if self._saving is not None:
-            self._saves.start()
-            return
-        self._saving = start_job(
-            self.cells.saving(), on_record=self.while_alive(self._saved), on_end=self._save_ended
-        )
-
-    def _saved(self, record: object) -> None:
-        if isinstance(record, Failed):
-            self.message.say(f"Labels are not saved: {record.message}", "bad")
-
-    def _save_ended(self) -> None:
-        self._saving = None
-
-    def _save_now(self) -> None:
-        if self._saves.isActive():
-            self._saves.stop()
-            write_decisions(self.cells.folder, self.cells.curation.decisions(), self.cells.curation.classes)
-
     def closed(self) -> None:
         """Save, and stop drawing."""
-        self._save_now()
+        self.saver.save_now()
         if self._field is not None:
             self._field.close()
         self.grid.tiles.end()
+        self.figures.end()
 
 
 _UNLABELLED = KINDS.index(UNLABELLED)

@@ -46,10 +46,11 @@ class ClassList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.list, self.legend = QListWidget(), Message()
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self.list.setToolTip("Click: the selected cells are of this class (or press its number)")
         self.legend.say(LEGEND)
-        self.setMinimumWidth(110)
+        self.setMinimumWidth(150)
         self.setMaximumWidth(210)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -31,7 +31,8 @@ class Confusion(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setToolTip("Rows: label; columns: what the model says. Click to see those cells.")
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(40)
         self.verticalHeader().setDefaultSectionSize(22)
         self._last: tuple[int, int] | None = None
         self.cellClicked.connect(self._clicked)

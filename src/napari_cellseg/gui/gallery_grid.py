@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QKeySequence, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QAbstractScrollArea, QRubberBand, QSizePolicy
 
+from napari_cellseg.gui.gallery_captions import BACKGROUND, CAPTION_PX, Captions
+from napari_cellseg.gui.gallery_keys import ALL, meaning_of
 from napari_cellseg.gui.gallery_tiles import Tiles
 
 if TYPE_CHECKING:
@@ -17,18 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent, QWheelEvent
 
-GAP_PX, CAPTION_PX, FRAME_PX = 5, 16, 3
-BACKGROUND, EMPTY, CHOSEN, MARKED = "#1b1e23", "#30353d", "#ffffff", "#3d6fb4"
+GAP_PX, FRAME_PX = 5, 3
+WAIT_MS = 25
+EMPTY, CHOSEN, MARKED = "#30353d", "#ffffff", "#3d6fb4"
 DRAG_PX = 6
-KEYS = {
-    Qt.Key.Key_V: "validate",
-    Qt.Key.Key_Return: "validate",
-    Qt.Key.Key_D: "doubt",
-    Qt.Key.Key_0: "clear",
-    Qt.Key.Key_Delete: "clear",
-    **{getattr(Qt.Key, f"Key_{number}"): str(number) for number in range(1, 10)},
-}
-MOVES = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
 Caption = tuple[str, str, str]  # text, colour of the class, colour of the frame
 
 
@@ -63,14 +57,12 @@ class Grid(QAbstractScrollArea):
         self.absent = self.missing = 0  # pictures that the last one lacked; that are still to be drawn
         self._anchor = 0
         self._drag: QPoint | None = None
-        self._captions: dict[tuple[str, str, int], QPixmap] = {}
+        self._captions = Captions(self)
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self.viewport())
-        self.tiles = Tiles(self)
-        self._soon = QTimer(self)  # a repaint for many pictures, not for each
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(16)
-        self._soon.timeout.connect(self.viewport().update)
-        self.tiles.drawn.connect(self._soon.start)
+        self.tiles = Tiles()
+        self._waiting = QTimer(self)  # for pictures; a repaint shows all that came meanwhile
+        self._waiting.setInterval(WAIT_MS)
+        self._waiting.timeout.connect(self._show_fresh)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -155,6 +147,14 @@ class Grid(QAbstractScrollArea):
         height = self.cell_size().height() * self.columns
         ahead = self.order[places[-1] + 1 : places[-1] + 1 + height // 8].tolist() if cells else []
         self.missing = self.tiles.want([*cells, *ahead])
+        if self.missing:
+            self._waiting.start()
+
+    def _show_fresh(self) -> None:
+        if self.tiles.fresh:
+            self.tiles.fresh = False
+            self._waiting.stop()
+            self.viewport().update()
 
     def _paint_cell(self, painter: QPainter, box: QRect, cell: int, current: bool) -> None:
         text, color, frame = self.caption(cell)
@@ -167,29 +167,10 @@ class Grid(QAbstractScrollArea):
             painter.fillRect(inner, QColor(EMPTY))
         else:
             painter.drawImage(inner.topLeft(), picture)
-        painter.drawPixmap(inner.left(), inner.bottom() + 1, self._caption(text, color, inner.width()))
+        painter.drawPixmap(inner.left(), inner.bottom() + 1, self._captions.get(text, color, inner.width()))
         if current:
             painter.setPen(QPen(QColor(CHOSEN), 2))
             painter.drawRect(box.adjusted(1, 1, -1, -1))
-
-    def _caption(self, text: str, color: str, width: int) -> QPixmap:
-        key = (text, color, width)
-        if key not in self._captions:
-            ratio = self.devicePixelRatioF()
-            made = QPixmap(round(width * ratio), round(CAPTION_PX * ratio))
-            made.setDevicePixelRatio(ratio)
-            made.fill(QColor(BACKGROUND))
-            painter = QPainter(made)
-            painter.fillRect(0, 2, 6, CAPTION_PX - 3, QColor(color))
-            font = painter.font()
-            font.setPixelSize(11)
-            painter.setFont(font)
-            painter.setPen(QColor("#e6e6e6"))
-            elided = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, width - 10)
-            painter.drawText(9, CAPTION_PX - 4, elided)
-            painter.end()
-            self._captions[key] = made
-        return self._captions[key]
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Keep the topmost cell where it is."""
@@ -276,21 +257,16 @@ class Grid(QAbstractScrollArea):
         if found:
             self.choose(found[0], extend=extend, toggle=toggle)
 
-    # -- keys
-
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Move, select all, or tell what the key means."""
-        held = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        if event.matches(QKeySequence.StandardKey.Undo):
-            self.acted.emit("undo")
-        elif event.matches(QKeySequence.StandardKey.Redo):
-            self.acted.emit("redo")
-        elif event.matches(QKeySequence.StandardKey.SelectAll):
-            self.select(np.arange(len(self.order)))
-        elif event.key() in MOVES:
-            across, down = MOVES[Qt.Key(event.key())]
+        meaning = meaning_of(event)
+        if isinstance(meaning, tuple):
+            across, down = meaning
+            held = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
             self.choose(self.current + across + down * self.columns, extend=held)
-        elif event.key() in KEYS:
-            self.acted.emit(KEYS[Qt.Key(event.key())])
+        elif meaning == ALL:
+            self.select(np.arange(len(self.order)))
+        elif meaning:
+            self.acted.emit(meaning)
         else:
             super().keyPressEvent(event)

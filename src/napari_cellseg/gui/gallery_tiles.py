@@ -7,7 +7,6 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QImage
 
 from napari_cellseg.errors import CellsegError
@@ -22,22 +21,21 @@ if TYPE_CHECKING:
 
 PIXEL_BYTES = 192 * 1024**2  # cells as read, so that another contrast reads no file
 IMAGE_BYTES = 192 * 1024**2  # cells as drawn
-TOLD_AFTER = 16  # pictures between two messages to the window
 
 
-class Tiles(QObject):
+class Tiles:
     """Draws cells in a thread of its own and keeps the ones asked for last.
 
-    Signals
-    -------
-    drawn()
-        Some more pictures are there; sent from the thread.
+    The thread may outlive the window, so it touches no widget and sends no signal.
+
+    Attributes
+    ----------
+    fresh : bool
+        Pictures came that nobody has seen yet; whoever looks sets it back.
     """
 
-    drawn = Signal()
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        self.fresh = False
         self.crops: Crops | None = None
         self.view: View | None = None
         self._pixels: OrderedDict[int, NDArray[np.generic] | None] = OrderedDict()
@@ -89,13 +87,9 @@ class Tiles(QObject):
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        since = 0
         while True:
             with self._changed:
                 while not self._wanted and not self._ended:
-                    if since:
-                        since = 0
-                        self.drawn.emit()
                     self._changed.wait()
                 if self._ended:
                     return
@@ -111,10 +105,7 @@ class Tiles(QObject):
                 most = max(256, IMAGE_BYTES // (4 * view.side_px * view.width_px))
                 while len(self._images) > most:
                     self._images.popitem(last=False)
-            since += 1
-            if since >= TOLD_AFTER:
-                since = 0
-                self.drawn.emit()
+                self.fresh = True
 
     def _draw(self, index: int, crops: Crops, view: View) -> QImage:
         pixels = self._pixels.get(index)
