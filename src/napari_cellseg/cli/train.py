@@ -17,6 +17,7 @@ from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import CellSettings, ClassifierSettings, Settings, TrainSettings
 
 if TYPE_CHECKING:
+    from napari_cellseg.report.progress import Progress
     from napari_cellseg.train.records import Epoch, Record, Started
 
 DEFAULTS, CELL_DEFAULTS = TrainSettings(), CellSettings()
@@ -178,16 +179,7 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
     from napari_cellseg.report.progress import Progress, duration
     from napari_cellseg.train.crop_run import is_crop_run
     from napari_cellseg.train.files import copy_model
-    from napari_cellseg.train.records import (
-        Epoch,
-        Finished,
-        RateFound,
-        RateTrial,
-        Reading,
-        Started,
-        Step,
-        to_line,
-    )
+    from napari_cellseg.train.records import Finished, to_line
 
     words = CELL_WORDS if is_crop_run(run) else IMAGE_WORDS
     finished: Finished | None = None
@@ -195,23 +187,10 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
         for record in _records(run, resume=resume):
             if events:
                 print(to_line(record), flush=True)
-            if isinstance(record, Step):
-                progress.show(
-                    record.step, record.steps, f"loss {record.loss:.3f}, {duration(record.seconds_left)} left"
-                )
-            elif isinstance(record, Reading):
-                progress.show(record.done, record.total, f"{record.what}, {record.done} of {record.total}")
-            elif isinstance(record, RateTrial):
-                progress.show(record.step, record.steps, f"looking for a rate: {record.rate:.1e}")
-            elif isinstance(record, RateFound):
-                progress.say(f"learning rate {record.rate:.2e}, where the loss fell fastest")
-            elif isinstance(record, Started):
-                for line in _introduction(record, words):
-                    progress.say(line)
-            elif isinstance(record, Epoch):
-                progress.say(_epoch_line(record, words))
-            elif isinstance(record, Finished):
+            if isinstance(record, Finished):
                 finished = record
+            else:
+                _tell(progress, record, words)
     assert finished is not None
     best = run / finished.model
     if model is not None:
@@ -231,6 +210,28 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
         return OK
     print("napari-cellseg: stopped; the best so far is kept; give --resume to go on", file=sys.stderr)
     return INTERRUPTED
+
+
+def _tell(progress: "Progress", record: "Record", words: "_Words") -> None:
+    """Show what a record says."""
+    from napari_cellseg.report.progress import duration
+    from napari_cellseg.train.records import Epoch, RateFound, RateTrial, Reading, Started, Step
+
+    if isinstance(record, Step):
+        progress.show(
+            record.step, record.steps, f"loss {record.loss:.3f}, {duration(record.seconds_left)} left"
+        )
+    elif isinstance(record, Reading):
+        progress.show(record.done, record.total, f"{record.what}, {record.done} of {record.total}")
+    elif isinstance(record, RateTrial):
+        progress.show(record.step, record.steps, f"looking for a rate: {record.rate:.1e}")
+    elif isinstance(record, RateFound):
+        progress.say(f"learning rate {record.rate:.2e}, where the loss fell fastest")
+    elif isinstance(record, Started):
+        for line in _introduction(record, words):
+            progress.say(line)
+    elif isinstance(record, Epoch):
+        progress.say(_epoch_line(record, words))
 
 
 def _records(run: Path, *, resume: bool) -> "Iterator[Record]":
