@@ -70,3 +70,26 @@ def test_a_tolerance_has_to_be_given(micrographs, capsys):
     request = ["evaluate", table, table, "--kind", "points", "--out", str(micrographs / "s.json")]
     assert main(request) == WRONG_REQUEST
     assert "points without a tolerance" in capsys.readouterr().err
+
+
+def test_filters_are_learned_and_used(tmp_path):
+    from napari_cellseg.images.simulate import (
+        SimulateSettings,
+        simulate_micrograph,
+        write_micrograph,
+        write_truth,
+    )
+
+    small = SimulateSettings(shape=(700, 720), pixel_nm=0.5, filaments=(6, 6), carbon=0, lumps=(0, 0))
+    for seed in (1, 2):
+        made = simulate_micrograph(seed, settings=small)
+        write_micrograph(tmp_path / f"m{seed}.mrc", made)
+        write_truth(tmp_path, made, stem=f"m{seed}")
+    learned, lines = str(tmp_path / "troponin.npz"), str(tmp_path / "*_filaments.csv")
+    request = ["learn-points", learned, "--images", str(tmp_path / "m*.mrc"), "--filaments", lines]
+    assert main([*request, "--points", str(tmp_path / "*_troponin.csv")]) == OK
+    out = tmp_path / "found"
+    found = ["points", str(tmp_path / "*.mrc"), "--filters", learned, "--out", str(out)]
+    assert main([*found, "--filaments", lines]) == OK
+    assert {path.name for path in out.iterdir()} == {"m1_points.csv", "m2_points.csv", "summary.csv"}
+    assert main([*found, "--overwrite"]) == WRONG_REQUEST  # filters need filaments

@@ -81,7 +81,7 @@ def find_points(
             arcs_px=np.concatenate([arcs for _, _, arcs in found]),
         )
     else:
-        points = _owned(*peaks(heat, grid_nm, settings), lines, settings.reach_nm / grid_nm)
+        points = owned(*peaks(heat, grid_nm, settings), lines, settings.reach_nm / grid_nm)
     placed = points.scaled(factor)
     return Coordinates(
         tuple(filaments),
@@ -151,10 +151,13 @@ def _between_pixels(heat: NDArray[np.float32], places: NDArray[np.intp]) -> NDAr
     return np.clip(shift, -0.5, 0.5)
 
 
-def _owned(
+def owned(
     points: NDArray[np.float64], scores: NDArray[np.float64], lines: Sequence[Filament], reach_px: float
 ) -> Coordinates:
-    """Return points with the nearest filament and their place along it; all of them if there are none."""
+    """Return points (n, 2) with the filament each lies on and where along it; the others are left out.
+
+    All are kept, as on none, if there are no filaments.
+    """
     if not lines or not len(points):
         nowhere = np.zeros(len(points))
         kept = np.full(len(points), not lines)

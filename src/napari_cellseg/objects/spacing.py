@@ -11,6 +11,10 @@ CLOSEST = 0.6
 """Sites closer than this share of the spacing exclude each other."""
 
 
+SIDEWAYS = 3.0
+"""How much more a row may move across the filament from site to site than its spacing varies."""
+
+
 def best_chain(
     along_nm: NDArray[np.float64],
     off_nm: NDArray[np.float64],
@@ -24,7 +28,7 @@ def best_chain(
 
     Dynamic programming along the filament. From one site to the next the evidence has
     ``weight * (1 - d**2 / 2)`` added, at least ``-weight``, where d is the distance to the nearest
-    multiple of the spacing and the move sideways, both in units of `spread_nm`.
+    multiple of the spacing, or a third of the move sideways, in units of `spread_nm`.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ def best_chain(
         many = np.maximum(1, np.rint(gaps[earlier] / spacing_nm))
         wide = np.sqrt(many) * spread_nm
         away = (gaps[earlier] - many * spacing_nm) / wide
-        aside = (off_nm[site] - off_nm[earlier]) / wide
+        aside = (off_nm[site] - off_nm[earlier]) / (SIDEWAYS * wide)
         fit = np.maximum(-1.0, 1 - (away**2 + aside**2) / 2) - GAP_COST * (many - 1)
         fit = np.where(many > LONGEST_GAP, -1.0, np.maximum(-1.0, fit))
         reached = total[earlier] + weight * fit

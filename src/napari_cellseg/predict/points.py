@@ -1,11 +1,12 @@
-"""Points of many files: found in results or probabilities, on filaments if these are given, and written."""
+"""Points of many files: found by a network or by filters, on filaments if these are given, and written."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,11 @@ from napari_cellseg.formats.coordinates import (
 )
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.filament import Filament
-from napari_cellseg.images.micrographs import stem
+from napari_cellseg.images.micrographs import read_image, stem
 from napari_cellseg.images.whole_files import write_errors
 from napari_cellseg.objects.points import DEFAULTS, find_points
 from napari_cellseg.objects.settings import PointSettings
+from napari_cellseg.objects.site_filters import SiteFilters, find_sites, learn_sites
 from napari_cellseg.predict.summary import Summary
 from napari_cellseg.predict.trace import find_filaments, micrograph_of
 
@@ -64,6 +66,7 @@ def point_files(
     format: str = "csv",
     filaments: Sequence[Path] = (),
     images: Sequence[Path] = (),
+    filters: Path | None = None,
     pixel_nm: float | None = None,
     overwrite: bool = False,
     settings: PointSettings = DEFAULTS,
@@ -74,7 +77,7 @@ def point_files(
     ----------
     paths : sequence of Path
         ``NAME.ome.zarr`` results of a model that was trained from points, or float images of
-        probabilities.
+        probabilities; with `filters` micrographs.
     out : Path
         Folder; made if it is not there. ``NAME_points.csv``, or as the other program expects.
     format : str
@@ -83,6 +86,8 @@ def point_files(
         Coordinate files, found by name: points are looked for on their filaments only.
     images : sequence of Path
         The micrographs, found by name: they say which way rows are counted.
+    filters : Path, optional
+        What `learn_files` made: points are looked for in the micrographs, along their filaments.
     pixel_nm : float, optional
         Pixel size in nm, instead of what the files say.
     overwrite : bool
@@ -104,6 +109,9 @@ def point_files(
     targets = _targets(files, out, named(format, WRITERS), overwrite)
     lines = {micrograph_stem(path): path for path in filaments}
     micrographs = {stem(path): path for path in images}
+    known = None if filters is None else SiteFilters.load(filters)
+    if known is not None and not lines:
+        raise CellsegError("filters of sites and no filaments", "files of filaments", "give --filaments")
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     summary = Summary(out / "summary.csv", columns=COLUMNS)
@@ -111,7 +119,9 @@ def point_files(
     for path, target in zip(files, targets, strict=True):
         start, name = time.monotonic(), micrograph_of(path)
         try:
-            found = _found(path, micrographs.get(name), lines.get(name), bool(lines), pixel_nm, settings)
+            found = _found(
+                path, micrographs.get(name), lines.get(name), bool(lines), known, pixel_nm, settings
+            )
             loose = replace(found, filaments=())
             written = write_coordinates(target, loose, format=format, overwrite=overwrite)
         except CellsegError as error:
@@ -127,17 +137,66 @@ def point_files(
         yield done
 
 
+def learn_files(
+    images: Sequence[Path],
+    points: Sequence[Path],
+    filaments: Sequence[Path],
+    *,
+    pixel_nm: float | None = None,
+    settings: PointSettings = DEFAULTS,
+) -> SiteFilters:
+    """Return filters learned from micrographs with their points and filaments, found by name.
+
+    Parameters
+    ----------
+    images, points, filaments : sequence of Path
+        Micrographs and coordinate files; all points on the filaments of a micrograph have to be there.
+    pixel_nm : float, optional
+        Pixel size in nm, instead of what the micrographs say.
+    settings : PointSettings
+        How many strands there are.
+
+    Raises
+    ------
+    CellsegError
+        If a micrograph has no points or no filaments, or there are too few.
+    """
+    marked, lines = ({micrograph_stem(path): path for path in paths} for paths in (points, filaments))
+    lone = [path.name for path in images if stem(path) not in marked or stem(path) not in lines]
+    if lone:
+        raise CellsegError(
+            f"no points or no filaments of {', '.join(lone[:5])}",
+            "both of each micrograph, named after it",
+            "give --points and --filaments, or leave the micrograph out",
+        )
+
+    def examples() -> Iterable[tuple[np.ndarray, Coordinates]]:
+        for path in images:
+            image = read_image(path, pixel_nm=pixel_nm)
+            facts: dict[str, Any] = {"image": path, "shape": image.shape, "pixel_nm": image.pixel_nm}
+            there, along = (read_coordinates(files[stem(path)], **facts) for files in (marked, lines))
+            truth = Coordinates(along.filaments, there.points, pixel_nm=image.pixel_nm, shape=image.shape)
+            yield image.read(slice(None), slice(None))[0], truth
+
+    return learn_sites(examples(), settings=settings)
+
+
 def _found(
     path: Path,
     micrograph: Path | None,
     lines: Path | None,
     on_lines: bool,
+    filters: SiteFilters | None,
     pixel_nm: float | None,
     settings: PointSettings,
 ) -> Coordinates:
-    said = find_filaments(path, label=settings.label)
-    pixel_nm = pixel_nm or said.pixel_nm
-    shape = (said.plane.shape[0], said.plane.shape[1])
+    if filters is None:
+        said = find_filaments(path, label=settings.label)
+        plane, pixel_nm = said.plane, pixel_nm or said.pixel_nm
+    else:
+        image, micrograph = read_image(path, pixel_nm=pixel_nm), path
+        plane, pixel_nm = image.read(slice(None), slice(None))[0], image.pixel_nm
+    shape = (plane.shape[0], plane.shape[1])
     filaments: tuple[Filament, ...] = ()
     if on_lines:
         if lines is None:
@@ -147,8 +206,11 @@ def _found(
         filaments = read_coordinates(lines, image=micrograph, shape=shape, pixel_nm=pixel_nm).filaments
         if not filaments:
             return Coordinates(pixel_nm=pixel_nm, shape=shape, notices=(f"{lines.name} has no filaments",))
-    plane = np.asarray(said.plane, np.float32)
-    found = find_points(plane, filaments, pixel_nm=pixel_nm, settings=settings)
+    if filters is None:
+        plane = np.asarray(plane, np.float32)
+        found = find_points(plane, filaments, pixel_nm=pixel_nm, settings=settings)
+    else:
+        found = find_sites(plane, filaments, filters, pixel_nm=pixel_nm, settings=settings)
     return replace(found, micrograph=str(micrograph or ""))
 
 
