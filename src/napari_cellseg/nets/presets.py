@@ -177,7 +177,15 @@ OURS: dict[str, Preset] = {
     ),
     "membrane": Preset(
         "membranes in electron microscopy at 4 to 8 nm a pixel",
-        LIGHT | {"steps": 50, "epochs": 40, "rotation_degrees": 180.0, "scale": 0.15},
+        LIGHT
+        | {
+            "width": 24,
+            "steps": 50,
+            "epochs": 16,
+            "rotation_degrees": 180.0,
+            "scale": 0.15,
+            "settle": 0.4,
+        },
     ),
     "cells": Preset(
         "single cells or nuclei of 5 to 60 px in any field, at the image's own pixel size "
