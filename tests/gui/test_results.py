@@ -80,7 +80,7 @@ def test_the_demo_opens_with_its_docks(make_napari_viewer_proxy, tmp_path, image
     assert viewer.layers[0].name == "bar_1"
     assert [type(layer).__name__ for layer in viewer.layers].count("Shapes") == 1
     assert len(viewer.layers) == 4
-    assert set(viewer.window.dock_widgets) == {"Annotate", "Train", "Segment"}
+    assert set(viewer.window.dock_widgets) == {"Annotate", "Train", "Segment", "Filaments"}
 
 
 def test_a_folder_without_a_demo_is_refused(make_napari_viewer_proxy, tmp_path):

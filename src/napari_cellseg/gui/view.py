@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.annotate import AnnotateDock
+from napari_cellseg.gui.filaments import FilamentsDock
 from napari_cellseg.gui.hooks import read_layers
 from napari_cellseg.gui.segment import SegmentDock
 from napari_cellseg.gui.train import TrainDock
@@ -50,6 +51,7 @@ def show_demo(viewer: napari.viewer.Viewer, out: Path) -> None:
         viewer.window.add_dock_widget(dock, name=name, area="right", tabify=number > 0)
         if projects:
             dock.set_project(Project.open(projects[0]))
+    viewer.window.add_dock_widget(FilamentsDock(viewer), name="Filaments", area="right", tabify=True)
     viewer.reset_view()
 
 
