@@ -50,7 +50,7 @@ class ClassList(QWidget):
         self.list.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self.list.setToolTip("Click: the selected cells are of this class (or press its number)")
         self.legend.say(LEGEND)
-        self.setMinimumWidth(150)
+        self.setMinimumWidth(180)
         self.setMaximumWidth(210)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -33,6 +33,7 @@ class Confusion(QTableWidget):
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(40)
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.verticalHeader().setDefaultSectionSize(22)
         self._last: tuple[int, int] | None = None
         self.cellClicked.connect(self._clicked)
