@@ -234,7 +234,9 @@ class ClassifyDock(Dock):
         if following is not None:
             following()
         elif not self.running:
-            self.bar.setRange(0, 1)
+            if not self.bar.maximum():  # it ran without an end in sight
+                self.bar.setRange(0, 1)
+                self.bar.setFormat("")
             self.bar.setValue(self.bar.maximum())
         self._show_state()
 
