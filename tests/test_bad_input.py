@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_line_and_leaves_earlier_outputs(model, good, tmp_pat
     def full(*arguments, **settings):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_cellseg.predict.batch.tifffile.imwrite", full)
+    monkeypatch.setattr("napari_cellseg.predict.label_tiff.tifffile.imwrite", full)
     command = ["segment", str(model), str(good), "--out", str(out), "--device", "cpu"]
     assert main(command) == 2  # exists
     assert "good_labels.tif" in complaint(capsys)
@@ -289,7 +289,7 @@ def test_an_interrupted_write_leaves_no_half_file_and_is_resumed(model, good, tm
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_cellseg.predict.batch.tifffile.imwrite", interrupted)
+        patch.setattr("napari_cellseg.predict.label_tiff.tifffile.imwrite", interrupted)
         assert main(command) == 130
     assert "--resume" in complaint(capsys)
     assert not (out / "good_labels.tif").exists()
@@ -301,6 +301,7 @@ def test_a_run_folder_with_damaged_settings(tmp_path, capsys):
     run = tmp_path / "m.run"
     run.mkdir()
     (run / "settings.json").write_text("{")
+    (run / "data.json").write_text("{}")
     assert main(["train", "--run", str(run)]) == 2
     assert "settings.json" in complaint(capsys)
     assert main(["info", str(run)]) == 2

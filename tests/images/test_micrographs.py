@@ -153,6 +153,7 @@ STARTS = st.integers(0, 25)
 
 
 @pytest.mark.filterwarnings("ignore:Data array contains")  # mrcfile about infinite values
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # and what it computes of them
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PIXELS, STARTS, STARTS, STARTS, STARTS)
 def test_a_written_image_reads_like_the_array(tmp_path, pixels, top, bottom, left, right):

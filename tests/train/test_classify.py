@@ -40,7 +40,7 @@ def test_a_training_from_folder_to_model(make_crop_run):
     spec = read_spec(run / "best.safetensors", task="classify")
     assert spec.classes == ("bar", "dark disc ü", "disc")
     assert len(spec.thresholds) == 3
-    assert spec.provenance["cells"] == {"train": 48, "validation": 13, "calibration": 7, "test": 12}
+    assert spec.provenance["cells"] == {"train": 48, "validation": 13, "calibration": 8, "test": 11}
     for name in ("predictions.csv", "baseline.csv"):
         said = read_predictions(run / name)
         assert len(said) == 80

@@ -88,9 +88,15 @@ class PointSettings(Settings):
     spacing_nm: float = Field(
         38.5, gt=0, le=10_000, description="Known spacing along a filament in nm; 38.5 is that of troponin."
     )
-    spread_nm: float = Field(2.0, gt=0, le=1000, description="How much the spacing varies, in nm.")
+    spread_nm: float = Field(1.5, gt=0, le=1000, description="How much the spacing varies, in nm.")
     prior: float = Field(
-        0.5, ge=0, le=10, description="How much the spacing counts beside what is seen; 0 = not."
+        1.0, ge=0, le=10, description="How much the spacing counts beside what is seen; 0 = not."
+    )
+    least_evidence: float = Field(
+        3.0,
+        ge=-20,
+        le=100,
+        description="With filters: log-likelihood ratio from which a site that stands alone counts.",
     )
     strands: Annotated[Literal[1, 2], BeforeValidator(int)] = Field(
         2, description="Points at a site: 2 = one on either strand, opposite each other."
