@@ -40,7 +40,7 @@ SYSTEM = "  - default\n"
         ),
         ((SYSTEM, "  - {name: a, settings: {seed: 3}}\n"), "setting 'seed' in the settings .*`seeds`"),
         ((SYSTEM, "  - {name: a, settings: {left_out: x}}\n"), "setting 'left_out'"),
-        ((SYSTEM, "  - {name: a, settings: {window_px: 34}}\n"), "system 'a': window of 34 px.*multiple of 4"),
+        ((SYSTEM, "  - {name: a, settings: {window_px: 34}}\n"), "window of 34 px.*multiple of 4"),
         ((SYSTEM, "  - {name: a, settings: {shrink: 2, prepare: resize}}\n"), "system 'a': .*beside"),
         ((SYSTEM, "  - {name: a, settings: {minutes: 1}}\nminutes: 2\n"), "setting 'minutes' .*`minutes`"),
         ((SYSTEM, "  - {name: report}\n"), "a system called 'report'"),
