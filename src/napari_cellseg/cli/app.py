@@ -1,5 +1,8 @@
 """The app the commands hang on, and what they share."""
 
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
@@ -30,3 +33,20 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
     help_format="plaintext",
 )
+
+
+def summed_up(counts: Mapping[str, int], out: Path) -> int:
+    """Say on stderr how many files went how, and where to read more; return the exit code.
+
+    Parameters
+    ----------
+    counts : mapping
+        Files by their status; every file is counted once.
+    out : Path
+        The folder with ``summary.csv``.
+    """
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    print(f"{said}; see {out / 'summary.csv'}", file=sys.stderr)
+    if counts["failed"] == sum(counts.values()) == 1:
+        return WRONG_REQUEST
+    return SOME_FAILED if counts["failed"] else OK

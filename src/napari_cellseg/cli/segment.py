@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, app
+from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, app, summed_up
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import InstanceSettings, SegmentSettings
 
@@ -94,11 +94,7 @@ def segment(
             file=sys.stderr,
         )
         return INTERRUPTED
-    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    print(f"{summary}; see {out / 'summary.csv'}", file=sys.stderr)
-    if counts["failed"] == len(paths) == 1:
-        return WRONG_REQUEST
-    return SOME_FAILED if counts["failed"] else OK
+    return summed_up(counts, out)
 
 
 @app.command

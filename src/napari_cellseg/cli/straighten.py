@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from napari_cellseg.cli.app import OK, Flag, app
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import ExportSettings
+
+if TYPE_CHECKING:
+    from napari_cellseg.objects.boxes import Boxes
 
 DEFAULTS = ExportSettings()
 
@@ -56,7 +59,7 @@ def straighten(
     """
     from napari_cellseg.formats.coordinates import read_coordinates
     from napari_cellseg.images.micrographs import read_image, stem
-    from napari_cellseg.predict.extract import boxes_along, write_boxes, write_strips
+    from napari_cellseg.predict.extract import boxes_along, write_strips
     from napari_cellseg.report.progress import Progress
 
     opened = read_image(image, pixel_nm=pixel_nm)
@@ -75,13 +78,14 @@ def straighten(
     plane = opened.read(slice(None), slice(None))[0]
     name = stem(image)
     if boxes:
-        cut = boxes_along(plane, found, settings, pad=pad, pixel_nm=opened.pixel_nm)
-        pixel = opened.pixel_nm
-        for path in write_boxes(cut, out, name, micrograph=str(image), pixel_nm=pixel, overwrite=overwrite):
-            print(path)
-        left = f"; {cut.left_out} would leave the image" if cut.left_out else ""
-        print(f"{len(cut.pixels)} boxes{left}", file=sys.stderr)
-        return OK
+        return _write_boxes(
+            boxes_along(plane, found, settings, pad=pad, pixel_nm=opened.pixel_nm),
+            out,
+            name,
+            micrograph=str(image),
+            pixel_nm=opened.pixel_nm,
+            overwrite=overwrite,
+        )
     with Progress("straightening") as progress:
         strips = write_strips(
             plane,
@@ -95,4 +99,16 @@ def straighten(
         for number, path in enumerate(strips, start=1):
             progress.show(number, len(found.filaments), path.name)
             print(path, flush=True)
+    return OK
+
+
+def _write_boxes(
+    cut: "Boxes", out: Path, name: str, *, micrograph: str, pixel_nm: float | None, overwrite: bool
+) -> int:
+    from napari_cellseg.predict.extract import write_boxes
+
+    for path in write_boxes(cut, out, name, micrograph=micrograph, pixel_nm=pixel_nm, overwrite=overwrite):
+        print(path)
+    left = f"; {cut.left_out} would leave the image" if cut.left_out else ""
+    print(f"{len(cut.pixels)} boxes{left}", file=sys.stderr)
     return OK

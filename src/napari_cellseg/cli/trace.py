@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, Polarity, app
+from napari_cellseg.cli.app import INTERRUPTED, Flag, Many, Polarity, app, summed_up
 from napari_cellseg.objects.settings import TraceSettings
 from napari_cellseg.settings import ExportSettings
 
@@ -86,12 +86,9 @@ def trace(
         return INTERRUPTED
     if (out / LIST).exists():
         print(out / LIST)
-    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    print(f"{summary}; see {out / 'summary.csv'}", file=sys.stderr)
+    code = summed_up(counts, out)
     print(f"next: {WRITERS[format].next_step}", file=sys.stderr)
-    if counts["failed"] == len(paths) == 1:
-        return WRONG_REQUEST
-    return SOME_FAILED if counts["failed"] else OK
+    return code
 
 
 def _named(labels: list[str]) -> list[Path]:

@@ -4,7 +4,6 @@
 run; the rest by the training, as for a segmenter.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,8 @@ import numpy as np
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.crops import Crops, read_crops
-from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.settings import ClassifierSettings
-from napari_cellseg.train.run import read_json
+from napari_cellseg.train.run import read_json, write_run
 
 TASK = "classify"
 
@@ -59,12 +57,7 @@ def prepare_crop_run(run: str | Path, data: CropData, settings: ClassifierSettin
     CellsegError
         If there is a run in this folder already.
     """
-    run = Path(run)
-    if (run / "data.json").exists():
-        raise CellsegError(f"{run}: holds a run already", "a new folder", "resume it, or choose another name")
-    write_whole(run / "settings.json", settings.model_dump_json(indent=1))
-    write_whole(run / "data.json", json.dumps({"task": TASK} | vars(data), indent=1))
-    return run
+    return write_run(run, {"task": TASK} | vars(data), settings)
 
 
 def is_crop_run(run: str | Path) -> bool:

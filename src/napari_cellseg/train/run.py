@@ -24,7 +24,7 @@ from napari_cellseg.nets.encoders import check_encoder
 from napari_cellseg.nets.losses import LOSSES
 from napari_cellseg.nets.model import ModelSpec
 from napari_cellseg.nets.segmenters import find_architecture
-from napari_cellseg.settings import TrainSettings
+from napari_cellseg.settings import Settings, TrainSettings
 
 PACKAGES = (
     "napari-cellseg",
@@ -75,10 +75,21 @@ def prepare_run(
     CellsegError
         If there is a run in this folder already.
     """
+    data = {"classes": classes.to_json(), "images": [vars(source) for source in sources]}
+    return write_run(run, data, settings)
+
+
+def write_run(run: str | Path, data: dict[str, Any], settings: Settings) -> Path:
+    """Write what a training is started from, ``data.json`` and ``settings.json``, into a new run folder.
+
+    Raises
+    ------
+    CellsegError
+        If there is a run in this folder already.
+    """
     run = Path(run)
     if (run / "data.json").exists():
         raise CellsegError(f"{run}: holds a run already", "a new folder", "resume it, or choose another name")
-    data = {"classes": classes.to_json(), "images": [vars(source) for source in sources]}
     write_whole(run / "settings.json", settings.model_dump_json(indent=1))
     write_whole(run / "data.json", json.dumps(data, indent=1))
     return run
