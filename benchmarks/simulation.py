@@ -129,15 +129,9 @@ def main() -> None:
         pictures.append(shown(four, 480, title))
     bgal = bgal_micrographs(arguments.data)
     if arguments.picture:
-        four = binned(bgal[0][0][500:-500, 500:-500], 4)
-        pictures = [
-            shown(real, 480, "real: UCSF stack 1142"),
-            shown(four, 480, "real: EMPIAR-10017, JPG"),
-            *pictures,
-        ]
-        sheet = Image.new("L", (3 * 480, 2 * 480))
-        for index, picture in enumerate(pictures[:6]):
-            sheet.paste(picture, (index % 3 * 480, index // 3 * 480))
+        sheet = Image.new("L", (2 * 480, 2 * 480))
+        for index, picture in enumerate(pictures[:4]):  # real ones are not ours to show
+            sheet.paste(picture, (index % 2 * 480, index // 2 * 480))
         arguments.picture.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(arguments.picture, optimize=True)
     calm = real[450:, :]  # without the large lump of ice
