@@ -14,17 +14,17 @@ from pathlib import Path
 import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication, QWidget
-from scipy import ndimage
 
+from napari_cellseg.gui.cells.set import LABELS
 from napari_cellseg.gui.classify import ClassifyDock
-from napari_cellseg.gui.crop_set import LABELS
 from napari_cellseg.gui.gallery import GalleryDock
-from napari_cellseg.gui.hooks import simulated_cells
 from napari_cellseg.images.crops import measure_crops
+from napari_cellseg.images.simulate.cell_field import CellFieldSettings, simulate_cells
 from napari_cellseg.images.simulate.ideas_export import IdeasExportSettings, simulate_ideas_export
 
 OUT = Path(__file__).parents[1] / "docs" / "images"
 SETTINGS = IdeasExportSettings(cells=500, samples=2, group_effect=0.05, class_folders=False, duplicates=0)
+FIELD = CellFieldSettings(shape=(900, 800), cells=220, radius_px=12)
 MINUTES = 8
 
 
@@ -88,10 +88,10 @@ def gallery_picture(folder: Path) -> None:
 def classify_picture() -> None:
     """Show a field of cells, half of them called by size as a person would, the rest by a network."""
     viewer, classify, _ = window()
-    (image, options, _), (mask, _, _) = simulated_cells()
-    viewer.add_image(image, **options)
-    place = {key: options[key] for key in ("scale", "units") if key in options}
-    viewer.add_labels(ndimage.label(np.asarray(mask) > 1)[0], name="cells", **place)
+    field = simulate_cells(7, settings=FIELD)
+    place = {"scale": (field.pixel_nm,) * 2, "units": ("nm", "nm")}
+    viewer.add_image(field.image, name="simulated cells", **place)
+    viewer.add_labels(field.instances, name="cells", **place)
     classify.source.take_objects()
     wait(60, lambda: classify.cells is not None and classify.source.job is None)
     area = measure_crops(classify.cells.crops).column("area_px2")

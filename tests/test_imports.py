@@ -10,6 +10,8 @@ import pytest
 import tifffile
 
 import napari_cellseg
+from napari_cellseg.images.annotation import Classes
+from napari_cellseg.nets.model import ModelSpec, new_model, save_model
 
 VIEWER = {"napari", "qtpy", "magicgui", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 HEAVY = {"torch", "torchvision", "segmentation_models_pytorch", "lightning_fabric", "timm", "captum"}
@@ -57,6 +59,17 @@ def test_reading_an_image_does_not_import_torch(tmp_path):
         f"import napari_cellseg\nnapari_cellseg.read_image({str(path)!r}).data.compute(scheduler='sync')"
     )
     assert not held & (VIEWER | HEAVY)
+
+
+def test_a_network_that_was_converted_before_runs_without_torch(tmp_path):
+    spec = ModelSpec("unet-light", "", Classes.of("cell"), stride=4, options={"depth": 2, "width": 4})
+    save_model(tmp_path / "m.safetensors", spec, new_model(spec).net)
+    tifffile.imwrite(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 99, (64, 64), np.uint8))
+    files = [str(tmp_path / "m.safetensors"), str(tmp_path / "a.tif"), "--out", str(tmp_path / "out")]
+    arguments = ["segment", *files, "--backend", "openvino", "--device", "cpu", "--overwrite"]
+    run = f"from napari_cellseg.cli import main\nassert main({arguments!r}) == 0"
+    assert "torch" in top_level_after(run)
+    assert not top_level_after(run) & HEAVY
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "architectures"]])

@@ -100,6 +100,11 @@ class TrainSettings(Settings):
         description="Optimiser steps in an epoch; empty = as many as see everything once.",
     )
     batch: int = Field(8, ge=1, le=512, description="Windows in a step.")
+    at_a_time: int | None = Field(
+        None,
+        ge=1,
+        description="Windows that go through the network together; their gradients add up to a step. Empty = all, or as many as memory takes.",
+    )
     window_px: int = Field(256, ge=32, le=4096, description="Side of a training window in working pixels.")
     minutes: float | None = Field(
         None, gt=0, description="Stop early so that training ends within this time; empty = no limit."
@@ -332,6 +337,26 @@ class ClassifySettings(Settings):
         le=1,
         description="Confidence below which a cell is unclassified; empty = as the model says for each class.",
     )
+
+
+class CompressSettings(Settings):
+    """How a model is made smaller and faster."""
+
+    int8: bool = Field(False, description="Put the network into 8 bits, for OpenVINO on CPUs.")
+    prune: float | None = Field(
+        None, gt=0, le=0.9, description="Take this share of the channels of each layer away, and train on."
+    )
+    epochs: int = Field(8, ge=1, le=10_000, description="Epochs that a pruned network is trained on for.")
+    minutes: float | None = Field(
+        None, gt=0, description="Stop training on within this time; empty = no limit."
+    )
+    max_loss: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="Refuse a model whose score falls by more than this on what was held out.",
+    )
+    keep_anyway: bool = Field(False, description="Keep the model, however far its score falls.")
 
 
 class ExportSettings(Settings):

@@ -31,9 +31,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def result(folder):
-    """Write m2.ome.zarr with probabilities of the same X."""
-    shape, classes = SHAPE, Classes.of("filament")
+def result(folder, ice=None):
+    """Write m2.ome.zarr with probabilities of the same X, and of ice where some is given."""
+    shape, classes = SHAPE, Classes.of("filament") if ice is None else Classes.of("filament", "ice")
     grid = Grid(shape, shape, 0, 1, shape)
     made = begin_result(
         folder / "m2.ome.zarr", grid, classes=classes, pixel_nm=0.2, identity={}, threshold=None
@@ -42,7 +42,10 @@ def result(folder):
     for path in CROSSING:
         paint_stroke(likely, path, 5)
     likely = np.clip(likely, 0.1, 0.9).astype(np.float32)
-    made.write(slice(0, shape[0]), slice(0, shape[1]), np.stack([1 - likely, likely]))
+    planes = [1 - likely, likely]
+    if ice is not None:
+        planes = [np.where(ice, 0.2, 1 - likely), likely * 0.7, np.where(ice, 0.8, 0)]
+    made.write(slice(0, shape[0]), slice(0, shape[1]), np.stack(planes).astype(np.float32))
     made.finish(folder / "m2.ome.zarr")
     return folder / "m2.ome.zarr"
 
@@ -79,6 +82,18 @@ def test_a_result_with_probabilities_and_its_own_pixel_size(folder, tmp_path, ca
     assert len(read_coordinates(out / "m2.csv").filaments) == 2
 
 
+def test_a_class_of_ice_that_was_learned_is_avoided_without_the_micrograph(folder, tmp_path, capsys):
+    ice = np.zeros(SHAPE, bool)
+    ice[:, :100] = True
+    path, out = result(folder, ice), tmp_path / "out"
+    assert traced(path, "--out", out, "--format", "csv") == 0
+    whole = read_coordinates(out / "m2.csv").filaments
+    assert traced(path, "--out", out, "--format", "csv", "--avoid-contamination", "--overwrite") == 0
+    clean = read_coordinates(out / "m2.csv").filaments
+    assert min(one.path[:, 1].min() for one in whole) < 40
+    assert min(one.path[:, 1].min() for one in clean) == pytest.approx(100, abs=2)
+
+
 @pytest.mark.parametrize("format", ["startend", "eman", "helicon", "cbox", "svg", "csv"])
 def test_every_format(format, folder, tmp_path, capsys):
     arguments = ("--out", tmp_path / "out", "--format", format, "--pixel-nm", "0.2")
@@ -111,6 +126,18 @@ def test_one_bad_file_stops_no_other(folder, tmp_path, capsys):
     names = (tmp_path / "b_labels.tif", tmp_path / "c_labels.tif", folder / "m1_labels.tif")
     assert traced(*names, "--out", out, "--format", "csv") == 1
     assert [row["status"] for row in rows(out)] == ["failed", "failed", "done"]
+
+
+def test_other_processes_trace_the_same(folder, tmp_path, capsys):
+    (tmp_path / "b_labels.tif").write_bytes(b"no image")
+    names = (folder / "m1_labels.tif", tmp_path / "b_labels.tif")
+    more = ("--format", "relion", "--pixel-nm", "0.2", "--step-px", "20", "--images", folder / "m1.mrc")
+    assert traced(*names, "--out", tmp_path / "alone", *more) == 1
+    assert traced(*names, "--out", tmp_path / "spread", *more, "--scheduler", "local:1") == 1
+    for name in ("m1_autopick.star", "autopick.star"):
+        one, other = ((tmp_path / out / name).read_text() for out in ("alone", "spread"))
+        assert one.replace("alone", "spread") == other
+    assert sorted(row["status"] for row in rows(tmp_path / "spread")) == ["done", "failed"]
 
 
 def test_nothing_is_overwritten_unasked(folder, tmp_path, capsys):
@@ -180,3 +207,45 @@ def test_nothing_to_straighten(folder, tmp_path, capsys):
     (folder / "m1.csv").write_text("X,Y\n3,4\n")
     assert straightened(folder, tmp_path / "strips") == 2
     assert "no filaments" in capsys.readouterr().err
+
+
+@pytest.fixture
+def several(folder):
+    """Two traced micrographs, one without coordinates, and coordinates of none."""
+    (folder / "mics").mkdir()
+    (folder / "picks").mkdir()
+    assert straightened(folder, folder / "first", "--width-px", "31") == 0
+    for name in ("a1", "a2", "lonely"):
+        (folder / "mics" / f"{name}.mrc").write_bytes((folder / "m1.mrc").read_bytes())
+    for name in ("a1", "a2", "stray"):
+        (folder / "picks" / f"{name}.csv").write_bytes((folder / "m1.csv").read_bytes())
+    return folder
+
+
+def test_many_micrographs(several, capsys):
+    out = several / "strips"
+    capsys.readouterr()
+    arguments = ["straighten", str(several / "mics"), str(several / "picks"), "--out", str(out)]
+    assert main([*arguments, "--width-px", "31"]) == 1
+    said = capsys.readouterr()
+    assert "no micrograph of stray.csv" in said.err
+    assert "lonely.mrc: no coordinates of this name" in said.err
+    strips = sorted(path.name for path in out.glob("*.tif"))
+    assert strips == [f"a{n}_filament00{m}.tif" for n in (1, 2) for m in (1, 2)]
+    assert said.out.split() == [str(out / name) for name in strips]
+    with (out / "summary.csv").open(newline="") as file:
+        rows = {row["path"].rpartition("/")[2]: row for row in csv.DictReader(file)}
+    assert [rows[f"{name}.mrc"]["filaments"] for name in ("a1", "a2", "lonely")] == ["2", "2", ""]
+    assert main([*arguments, "--width-px", "31"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_boxes_of_many_micrographs(several, capsys):
+    out = several / "boxes"
+    pattern = str(several / "mics" / "a*.mrc")
+    more = ["--boxes", "--box-px", "32", "--step-px", "15"]
+    assert main(["straighten", pattern, str(several / "picks"), "--out", str(out), *more]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "particles.star")
+    tables = [read_tables((out / f"a{n}_segments.star").read_text(), "a") for n in (1, 2)]
+    joint = read_tables((out / "particles.star").read_text(), "particles")["particles"]
+    assert len(joint["rlnImageName"]) == sum(len(table["particles"]["rlnImageName"]) for table in tables)

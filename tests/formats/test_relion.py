@@ -6,7 +6,7 @@ import pytest
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.coordinates import read_coordinates, write_coordinates
 from napari_cellseg.formats.relion import SeveralMicrographs
-from napari_cellseg.formats.star import read_tables
+from napari_cellseg.formats.star import read_tables, star_text
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.settings import ExportSettings
@@ -137,7 +137,52 @@ def test_a_short_filament_is_one_segment(tmp_path):
     rows = exported(tmp_path, Coordinates((Filament([[500, 500], [500, 500.1]]),)))
     assert len(rows) == 1
     back = read_coordinates(tmp_path / "out.star")
-    assert (len(back.filaments), len(back.points)) == (0, 1)
+    assert (len(back.filaments), len(back.points)) == (1, 0)
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 130, -170])
+def test_a_tube_of_one_segment_comes_back_as_a_tube(tmp_path, degrees):
+    turn = np.radians(degrees)
+    along = np.array([-np.sin(turn), np.cos(turn)])
+    short = Filament([[500, 600], [500, 600] + 15 * along], 4, score=0.25)
+    long = Filament([[100, 100], [100, 400]], 9, score=0.75)
+    exported(tmp_path, Coordinates((long, short)), step_px=20)
+    back = read_coordinates(tmp_path / "out.star")
+    assert [(one.id, one.score) for one in back.filaments] == [(4, 0.25), (9, 0.75)]
+    tube = back.filaments[0]
+    assert len(back.points) == 0
+    assert np.hypot(*(tube.path[0] - short.path[0])) < 0.3  # RELION's first segment lies 1 % of a step in
+    np.testing.assert_allclose(np.diff(tube.path, axis=0)[0] / tube.length_px, along, atol=1e-5)
+    (tmp_path / "again").mkdir()
+    again = exported(tmp_path / "again", Coordinates((tube,)), step_px=20)
+    assert len(again) == 1
+    assert again[0, 4] == pytest.approx(degrees)
+
+
+def test_one_segment_without_a_direction_is_a_point(tmp_path):
+    file = tmp_path / "m_autopick.star"
+    file.write_text(
+        star_text("", {"rlnCoordinateX": [5.0], "rlnCoordinateY": [7.0], "rlnHelicalTubeID": [1]})
+    )
+    assert read_coordinates(file).points.tolist() == [[7, 5]]
+    priors = {"rlnAnglePsiPrior": ["<NA>"]}
+    columns = {"rlnCoordinateX": [5.0], "rlnCoordinateY": [7.0], "rlnHelicalTubeID": [1]} | priors
+    file.write_text(star_text("", columns))
+    assert read_coordinates(file).points.tolist() == [[7, 5]]
+
+
+@pytest.mark.parametrize("rows", [0, 3, 4])
+def test_only_places_are_points_and_it_is_said(tmp_path, rows):
+    file = tmp_path / "m.star"
+    places = [float(number) for number in range(rows)]
+    file.write_text(star_text("", {"rlnCoordinateX": places, "rlnCoordinateY": places}))
+    found = read_coordinates(file)
+    assert (len(found.points), found.filaments) == (rows, ())
+    if rows:
+        assert f"its {rows} rows are read as points" in found.notices[0]
+        assert ("startend" in found.notices[0]) == (rows % 2 == 0)
+    else:
+        assert found.notices == ()
 
 
 def test_an_odd_number_of_ends_is_refused(tmp_path):

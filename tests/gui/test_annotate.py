@@ -3,7 +3,7 @@ import pytest
 import tifffile
 
 from napari_cellseg.gui.annotate import AnnotateDock
-from napari_cellseg.gui.copy_box import DRAWN, WHOLE
+from napari_cellseg.gui.annotation.copy_box import DRAWN, WHOLE
 from napari_cellseg.gui.layers import KEY, Link, link_of
 from napari_cellseg.images.project import Project
 

@@ -1,7 +1,9 @@
 """The Classify dock: objects of a field through a model in its own process, thresholds, export."""
 
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +12,13 @@ import tifffile
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.class_table import ClassTable, read_class_table
+from napari_cellseg.gui.cells.curation import Curation
+from napari_cellseg.gui.cells.process import Answered, Question, answer_all, from_line, out_of_fold, to_line
+from napari_cellseg.gui.cells.set import Cells, Remembered
+from napari_cellseg.gui.cells.store import read_predictions
+from napari_cellseg.gui.cells.thresholds import cost
+from napari_cellseg.gui.cells.training import check_labels
 from napari_cellseg.gui.classify import ClassifyDock
-from napari_cellseg.gui.crop_curation import Curation
-from napari_cellseg.gui.crop_process import Answered, Question, answer_all, from_line, to_line
-from napari_cellseg.gui.crop_thresholds import cost
-from napari_cellseg.gui.crop_training import check_labels
 from napari_cellseg.gui.gallery import GalleryDock
 from napari_cellseg.images.crops import Crops
 
@@ -78,9 +82,6 @@ def test_records_survive_their_line():
 
 
 def test_what_cannot_be_answered_is_refused_and_the_process_goes_on(tmp_path):
-    import json
-    from dataclasses import asdict
-
     for number, task in ((1, "measure"), (2, "judge")):
         question = Question(number, task, str(tmp_path / "missing"), str(tmp_path / "out"))
         (tmp_path / f"{number}.json").write_text(json.dumps(asdict(question)))
@@ -91,6 +92,44 @@ def test_what_cannot_be_answered_is_refused_and_the_process_goes_on(tmp_path):
         if len(told) == 2:
             (tmp_path / "stop").touch()
     assert told == [1, 2]
+
+
+@pytest.mark.parametrize(("labels", "found"), [([0, 1], None), ([0, 0, 1], None), ([0, 0, 1, 1, 2], 3)])
+def test_few_labels_are_judged_by_others_or_refused(labels, found):
+    figures = np.arange(len(labels), dtype=np.float32)[:, None]
+    if found is None:
+        with pytest.raises(CellsegError, match="two of two classes at least"):
+            out_of_fold(figures, np.array(labels))
+    else:
+        assert out_of_fold(figures, np.array(labels)).shape == (len(labels), found)
+
+
+def test_a_model_is_loaded_before_anybody_asks(tmp_path, model):
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.full((9, 9), 7, np.uint16))
+    questions = [
+        Question(1, "prepare", "", "", model=str(tmp_path / "missing")),
+        Question(2, "prepare", "", "", model=str(model)),
+        Question(3, "classify", str(folder), str(tmp_path / "out.csv"), model=str(model)),
+    ]
+    for question in questions:
+        (tmp_path / f"{question.number}.json").write_text(json.dumps(asdict(question)))
+    command = [
+        sys.executable,
+        "-m",
+        "napari_cellseg.gui.cells.process",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = []
+        for line in process.stdout:
+            told.append(json.loads(line))
+            if told[-1].get("number") == 3 and "seconds" in told[-1]:
+                (tmp_path / "stop").touch()
+    assert "missing" in told[0]["message"]
+    assert told[1]["event"] == "answered"
+    assert read_class_table(tmp_path / "out.csv").labels.size == 1
 
 
 def test_objects_are_named_coloured_and_exported(make_napari_viewer_proxy, qtbot, tmp_path, model):
@@ -112,6 +151,8 @@ def test_objects_are_named_coloured_and_exported(make_napari_viewer_proxy, qtbot
     assert gallery.cells is dock.cells
     assert dock.cells.folder == tmp_path / "field.curation"
     dock.model_row.choose(model)
+    assert dock.answers.busy  # torch and the model are being loaded
+    assert dock.start_button.isEnabled()
     dock.start()
     qtbot.waitUntil(lambda: not dock.running, timeout=300_000)
     assert "Classified in" in dock.message.text()
@@ -129,6 +170,12 @@ def test_objects_are_named_coloured_and_exported(make_napari_viewer_proxy, qtbot
     dock.thresholds.item(0, 1).setText("1")
     dock.thresholds.item(1, 1).setText("1.0")
     assert layer.features["class"].tolist()[1:] == ["unclassified"] * 2
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    assert layer.features["class"].tolist()[1:] == ["unclassified"] * 2
+    again = Cells(dock.cells.crops, dock.cells.folder)  # as after a new start of the viewer
+    again.remember(Remembered(predictions=read_predictions(again.folder)))
+    assert again.curation.guessed.tolist() == [-1, -1, -1]
     dock.export("csv", tmp_path / "cells.csv")
     qtbot.waitUntil(lambda: not dock.running)
     table = read_class_table(tmp_path / "cells.csv")

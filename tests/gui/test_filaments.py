@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +7,13 @@ from napari.components import ViewerModel
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.coordinates import WRITERS, read_coordinates
-from napari_cellseg.gui.filament_export import add_to_list
-from napari_cellseg.gui.filament_layer import FilamentLayer, new_filament_layer
-from napari_cellseg.gui.filament_source import micrograph_for, sources, trace_steps
 from napari_cellseg.gui.filaments import FilamentsDock
 from napari_cellseg.gui.layers import KEY, Link, link_of, linked
-from napari_cellseg.gui.result_layers import ResultLayers
+from napari_cellseg.gui.prediction.result_layers import ResultLayers
+from napari_cellseg.gui.traces.contamination import avoided, show_contamination
+from napari_cellseg.gui.traces.export import add_to_list
+from napari_cellseg.gui.traces.layer import FilamentLayer, new_filament_layer
+from napari_cellseg.gui.traces.source import micrograph_for, sources, trace_steps
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.objects.settings import TraceSettings
@@ -71,6 +73,37 @@ def test_labels_and_probabilities_give_the_same_filaments_on_the_micrograph():
         assert [round(one.path[:, 0].mean()) for one in found] == [40, 110, 110]
         assert found[0].length_px == pytest.approx(139, abs=2)
     assert traced(by_title["mic labels: other"], base) == []
+
+
+def test_nothing_is_traced_on_carbon_painted_learned_or_found_and_what_was_found_is_shown():
+    viewer = ViewerModel()
+    results = segmented(viewer)
+    source, base = sources(viewer)[1], viewer.layers["mic"]
+    base.data = np.where(np.arange(SIDE) < 55, 40, 100)[:, None] + np.random.default_rng(0).normal(
+        0, 3, (SIDE, SIDE)
+    )
+    found = avoided(viewer, source, base)
+    assert not found.is_known
+    contamination, filaments = trace_steps(source, base, TraceSettings(), avoid=found)
+    assert contamination.mask[:45].all()
+    assert not contamination.mask[100:].any()
+    assert [round(one.path[:, 0].mean()) for one in filaments] == [110, 110]
+    with pytest.raises(CellsegError, match="untick it"):
+        avoided(viewer, source, None)
+
+    results.labels.data[100:120, :80] = 3
+    results.labels.metadata[KEY] = replace(link_of(results.labels), classes=Classes.of("actin", "ice"))
+    (filaments,) = trace_steps(source, base, TraceSettings(), avoid=avoided(viewer, source, base))
+    assert [round(one.path[:, 0].mean()) for one in filaments] == [40, 110]
+
+    layer = show_contamination(viewer, source, contamination.mask)
+    layer.data[:] = 0
+    layer.data[35:45] = 1  # somebody corrected it
+    (filaments,) = trace_steps(source, base, TraceSettings(), avoid=avoided(viewer, source, None))
+    assert [round(one.path[:, 0].mean()) for one in filaments] == [110, 110]
+    layer.data = layer.data[:100]
+    with pytest.raises(CellsegError, match="other pixels"):
+        avoided(viewer, source, base)
 
 
 def test_filaments_of_a_coarser_plane_come_to_lie_upon_the_micrograph():

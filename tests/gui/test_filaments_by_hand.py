@@ -7,12 +7,12 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.filament_clicks import Clicks
-from napari_cellseg.gui.filament_ridge import Ridge
-from napari_cellseg.gui.filament_source import sources
 from napari_cellseg.gui.filaments import FilamentsDock
 from napari_cellseg.gui.layers import KEY, Link, linked
-from napari_cellseg.gui.strip import StripView
+from napari_cellseg.gui.traces.clicks import Clicks
+from napari_cellseg.gui.traces.ridge import Ridge
+from napari_cellseg.gui.traces.source import sources
+from napari_cellseg.gui.traces.strip import StripView
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.simulate.strokes import paint_stroke
 

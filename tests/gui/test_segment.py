@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from napari_cellseg.gui.block_process import BlockDone
 from napari_cellseg.gui.layers import is_changed
 from napari_cellseg.gui.opening import open_image
-from napari_cellseg.gui.result_layers import ResultLayers
+from napari_cellseg.gui.prediction.block_process import BlockDone
+from napari_cellseg.gui.prediction.result_layers import ResultLayers
 from napari_cellseg.gui.segment import SegmentDock
 from napari_cellseg.images.annotation import Classes
 
@@ -68,7 +68,7 @@ def test_layers_fill_in_and_are_locked_meanwhile(make_napari_viewer_proxy):
     part = np.s_[0:4, 2:8]
     probabilities = np.full((2, 4, 6), 200, np.uint8)
     told = BlockDone((0, 4), (2, 8), 1, 2, 1.0, 2.0)
-    from napari_cellseg.gui.predict import Block
+    from napari_cellseg.gui.prediction.blocks import Block
 
     viewer.layers.remove(results.probabilities[0])
     results.fill(Block(*part, probabilities, np.full((4, 6), 2, np.uint8), np.full((4, 6), 9), told))
@@ -91,7 +91,7 @@ def test_the_process_says_in_a_line_why_it_cannot(tmp_path, images, model_file):
         "models": [str(model_file)],
     }
     (tmp_path / "request.json").write_text(json.dumps(request | {"center": [0, 0], "settings": {}}))
-    command = [sys.executable, "-m", "napari_cellseg.gui.block_process", str(tmp_path)]
+    command = [sys.executable, "-m", "napari_cellseg.gui.prediction.block_process", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "none.tif" in done.stderr

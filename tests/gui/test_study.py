@@ -4,10 +4,12 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.hooks import get_reader, read_layers
-from napari_cellseg.gui.study import StudyDock, main, show_study
+from napari_cellseg.gui.study import StudyDock, main, show_cell_study, show_study
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.nets.classifier_spec import ClassifierSpec
+from napari_cellseg.nets.model import new_model, save_model
 from napari_cellseg.report.metrics import image_scores
-from napari_cellseg.report.study.outcome import Outcome
+from napari_cellseg.report.study.outcome import Outcome, write_json
 from napari_cellseg.report.study.results import StudyReport, SystemResult, rank_systems
 from napari_cellseg.report.study.samples import Sample
 from napari_cellseg.report.study.trial import predicted_files
@@ -132,3 +134,40 @@ def test_a_prediction_that_is_gone_is_said_in_the_dock(make_napari_viewer_proxy,
 def test_the_program_says_when_there_is_no_study(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "study.json: no such file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cell_study(tmp_path):
+    """A finished study of two systems, one without a network, on six cells."""
+    cells = tmp_path / "cells"
+    for name in ("one", "two"):
+        (cells / name).mkdir(parents=True)
+        for number in range(3):
+            tifffile.imwrite(cells / name / f"{number}.tif", np.full((8, 8), 20 * number, np.uint8))
+    spec = ClassifierSpec("cells-small", "linear", ("one", "two"), ("Ch1",), (16, 16), ((0.0, 255.0),))
+    run = tmp_path / "study" / "ours" / "seed-42" / "run"
+    save_model(run / "best.safetensors", spec, new_model(spec).net)
+    systems = [
+        {"name": "trees", "settings": {}, "scores": {"macro_f1": 0.9}},
+        {"name": "ours", "settings": {"preset": "cells-best"}, "scores": {"macro_f1": 0.8}},
+    ]
+    report = {"task": "classify", "trials": ["seed-42"], "systems": systems, "verdict": ["trees comes first"]}
+    write_json(tmp_path / "study" / "study.json", report)
+    write_json(tmp_path / "study" / "plan.json", {"crops": [str(cells), "", ""]})
+    return tmp_path / "study"
+
+
+def test_a_study_of_cells_opens_in_gallery_and_classify(make_napari_viewer_proxy, qtbot, cell_study):
+    viewer = make_napari_viewer_proxy()
+    show_cell_study(viewer, cell_study)
+    docks = viewer.window.dock_widgets
+    qtbot.waitUntil(lambda: docks["Gallery"].cells is not None and docks["Classify"].cells is not None)
+    assert len(docks["Gallery"].cells.crops) == 6
+    assert docks["Classify"].model_row.path == cell_study / "ours" / "seed-42" / "run" / "best.safetensors"
+    assert docks["Classify"].start_button.isEnabled()
+
+
+def test_a_study_of_cells_that_is_none(cell_study, capsys):
+    write_json(cell_study / "study.json", {"task": "classify"})
+    assert main([str(cell_study)]) == 2
+    assert "cannot be understood" in capsys.readouterr().err

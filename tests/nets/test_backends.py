@@ -11,6 +11,7 @@ from napari_cellseg.nets.backends import (
     pick_device,
     pick_precision,
     prepare,
+    run_device,
 )
 
 WINDOWS = np.random.default_rng(0).normal(size=(3, 2, 32, 48)).astype(np.float32)
@@ -101,12 +102,18 @@ def test_the_fastest_device_is_picked(monkeypatch, no_accelerator):
     assert pick_device("cpu") == "cpu"
 
 
+def test_a_backend_of_the_processor_stays_there(monkeypatch, no_accelerator):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert run_device("openvino", "auto") == "cpu"
+    assert run_device("openvino", "mps") == run_device("torch", "auto") == run_device("auto", "auto") == "mps"
+
+
 def test_precision(monkeypatch):
     assert pick_precision("bfloat16", "cpu") == "bfloat16"
     assert pick_precision("float32", "cuda") == "float32"
     assert pick_precision("auto", "mps") == "float32"
-    for flag, expected in (("amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16"), ("avx2", "float32")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flag=flag: {flag: True}, raising=False)
+    for fast, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(backends, "fast_in_bfloat16", lambda fast=fast: fast)
         assert pick_precision("auto", "cpu") == expected
     for supported, expected in ((True, "bfloat16"), (False, "float16")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported: supported)

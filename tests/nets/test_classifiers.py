@@ -10,6 +10,7 @@ from napari_cellseg.nets.classifiers import (
     HEADS,
     build_classifier,
     find_backbone,
+    find_backbone_weights,
     load_backbone_weights,
 )
 from napari_cellseg.nets.model import load_model, new_model, read_spec, save_model
@@ -111,11 +112,10 @@ def weights_file(tmp_path_factory):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_local_weights_are_adapted_to_the_channels(weights_file, channels):
     net = build_classifier(spec_of(SMALL, channels=channels, size=(32, 32))).eval()
-    sentence = load_backbone_weights(net, SMALL, weights_file=str(weights_file))
-    assert sentence == "resnet10t starts from the weights in resnet10t.safetensors."
+    load_backbone_weights(net, SMALL, weights_file)
     if channels == 1:  # grey looks as it does to the network of three colours
         colour = build_classifier(spec_of(SMALL, channels=3, size=(32, 32))).eval()
-        load_backbone_weights(colour, SMALL, weights_file=str(weights_file))
+        load_backbone_weights(colour, SMALL, weights_file)
         grey = torch.rand(1, 1, 32, 32)
         torch.testing.assert_close(
             net.embed(grey), colour.embed(grey.repeat(1, 3, 1, 1)), rtol=1e-3, atol=1e-4
@@ -127,18 +127,16 @@ def test_weights_that_are_none(tmp_path, weights_file):
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
     for path in (tmp_path / "missing", tmp_path / "foreign"):
         with pytest.raises(CellsegError, match="no weights of resnet10t"):
-            load_backbone_weights(net, SMALL, weights_file=str(path))
-    with pytest.raises(CellsegError, match="cells-small"):
-        load_backbone_weights(build_classifier(spec_of()), "cells-small", weights_file=str(weights_file))
-    assert "from scratch" in load_backbone_weights(build_classifier(spec_of()), "cells-small")
+            load_backbone_weights(net, SMALL, path)
 
 
-def test_without_a_network_the_notice_is_loud(monkeypatch):
+def test_where_weights_are_found(monkeypatch, weights_file):
     monkeypatch.setattr("napari_cellseg.nets.classifiers.hub_file", lambda name: (None, "no network"))
-    net = build_classifier(spec_of(SMALL, size=(32, 32)))
-    assert load_backbone_weights(net, SMALL).startswith(
-        "WARNING: no ImageNet weights for resnet10t (no network)"
-    )
+    assert find_backbone_weights(SMALL) == (None, "no network")
+    assert find_backbone_weights(SMALL, weights_file=str(weights_file)) == (weights_file, "")
+    assert find_backbone_weights("cells-small") == (None, "there are none")
+    with pytest.raises(CellsegError, match="cells-small"):
+        find_backbone_weights("cells-small", weights_file=str(weights_file))
 
 
 @pytest.mark.parametrize("architecture", ["cells-small", "resnet18", SMALL])

@@ -1,3 +1,4 @@
+import copy
 import errno
 import json
 import pickle
@@ -28,6 +29,7 @@ from napari_cellseg.nets.model import (
     save_model,
     save_tensors,
 )
+from napari_cellseg.nets.model_cache import cache_folder, note_fact
 
 WINDOW = torch.linspace(-1, 1, 2 * 32 * 40).reshape(1, 2, 32, 40)
 FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
@@ -60,6 +62,20 @@ def test_model_comes_back_as_it_was(model_file, spec, model):
         assert torch.equal(tensor, model.net.state_dict()[name])
     with torch.no_grad():
         assert torch.equal(loaded.net(WINDOW), model.net(WINDOW))
+
+
+def test_the_network_of_a_model_that_was_used_before_is_read_when_it_is_asked_for(model_file, model):
+    note_fact(cache_folder(load_model(model_file)), "seconds", 1.0)
+    loaded = load_model(model_file)
+    assert "net" not in vars(loaded)
+    sent = copy.copy(loaded)  # as what is sent to another process
+    assert "net" not in vars(sent)
+    with torch.no_grad():
+        for one in (loaded, sent, replace(loaded, path=None)):
+            assert torch.equal(one.net(WINDOW), model.net(WINDOW))
+    assert loaded.net is loaded.net
+    with pytest.raises(AttributeError, match="network"):
+        _ = loaded.network
 
 
 def test_writing_the_same_model_twice_gives_the_same_file(tmp_path, model_file, spec, model):

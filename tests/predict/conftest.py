@@ -9,6 +9,7 @@ from napari_cellseg.images.annotation import Classes
 from napari_cellseg.nets import backends
 from napari_cellseg.nets.backends import BACKENDS, Backend
 from napari_cellseg.nets.model import Model, ModelSpec
+from napari_cellseg.predict import segment_file
 
 
 def local_forward(stride: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -35,6 +36,11 @@ def _numpy_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     numpy = Backend(lambda model, device, precision: local_forward(model.spec.stride), str, "for tests")
     monkeypatch.setitem(BACKENDS, "numpy", numpy)
     monkeypatch.setattr(backends, "pick_device", lambda device="auto": "cpu")  # spares the import of torch
+
+
+@pytest.fixture(autouse=True)
+def _no_model_of_another_test() -> None:
+    segment_file._loaded.cache_clear()
 
 
 @pytest.fixture(scope="session")

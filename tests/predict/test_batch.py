@@ -8,12 +8,15 @@ import tifffile
 import zarr
 
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import read_image
+from napari_cellseg.nets.model import ModelSpec, new_model, save_model
 from napari_cellseg.predict import label_tiff
-from napari_cellseg.predict.batch import FileDone, refine_files, segment_files, write_labels_tiff
+from napari_cellseg.predict.batch import refine_files, segment_files
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.postprocess import remove_small
 from napari_cellseg.predict.refine import final_labels, refine_result
+from napari_cellseg.predict.segment_file import FileDone, labels_path, write_labels_tiff
 from napari_cellseg.predict.store import Result
 from napari_cellseg.settings import SegmentSettings
 
@@ -214,3 +217,49 @@ def test_labels_of_a_large_image_are_a_bigtiff(folder, monkeypatch):
     with tifffile.TiffFile(folder / "big.tif") as file:
         assert file.is_bigtiff
         assert file.asarray().shape == (100, 130)
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """A real model: other processes know nothing of what a test puts in its place."""
+    spec = ModelSpec("unet-light", "", Classes.of("filament"), stride=4, options={"depth": 2, "width": 4})
+    return save_model(tmp_path / "model.safetensors", spec, new_model(spec).net)
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{name}.tif" for name in "abc"]
+    for path in paths:
+        tifffile.imwrite(path, rng.integers(0, 999, (70, 90), np.uint16))
+    return paths
+
+
+def test_other_processes_write_what_this_one_would(tmp_path, model_file, images):
+    """And a second call does only what is missing."""
+    alone, spread = tmp_path / "alone", tmp_path / "spread"
+    list(segment_files(images, model_file, alone))
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"no image")
+    paths = [*images, broken]
+    found = list(segment_files(paths, model_file, spread, scheduler="local:2"))
+    assert sorted(record.status for record in found) == ["done"] * len(images) + ["failed"]
+    assert found[-1].seconds_left == 0
+    for path in images:
+        one, other = (tifffile.imread(labels_path(out, path)) for out in (alone, spread))
+        np.testing.assert_array_equal(one, other)
+    with (spread / "summary.csv").open(newline="") as file:
+        told = {row["path"]: row["status"] for row in csv.DictReader(file)}
+    assert [told[str(path)] for path in paths] == ["done"] * len(images) + ["failed"]
+    labels_path(spread, images[0]).unlink()
+    again = {
+        record.path: record.status
+        for record in segment_files(paths, model_file, spread, scheduler="local:1", resume=True)
+    }
+    assert again == dict.fromkeys(images, "skipped") | {images[0]: "done", broken: "failed"}
+
+
+def test_an_unknown_scheduler_is_refused_before_anything_is_done(tmp_path, model_file, images):
+    with pytest.raises(CellsegError, match="local:N"):
+        list(segment_files(images, model_file, tmp_path / "out", scheduler="moon:3"))
+    assert not (tmp_path / "out").exists()

@@ -11,9 +11,10 @@ from ome_zarr_models.v05 import ImageLabel, Labels
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.instance_rings import RINGS, ring_labels
 from napari_cellseg.objects.instances import find_instances
-from napari_cellseg.predict.batch import FileDone, refine_files, segment_files
+from napari_cellseg.predict.batch import refine_files, segment_files
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.instances import store_instances, stored_instances, write_instances_tiff
+from napari_cellseg.predict.segment_file import FileDone
 from napari_cellseg.predict.store import begin_result, read_own
 from napari_cellseg.predict.tiles import Grid
 from napari_cellseg.settings import InstanceSettings, SegmentSettings

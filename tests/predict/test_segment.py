@@ -138,7 +138,7 @@ def test_an_image_without_a_pixel_size_is_taken_as_it_is(local_model, caplog):
 
 
 def test_a_wide_halo_gets_larger_blocks_rather_than_many(local_model, monkeypatch):
-    monkeypatch.setattr("napari_cellseg.predict.memory.bytes_per_px", lambda net, **_: 3000.0)
+    monkeypatch.setattr("napari_cellseg.predict.memory.bytes_per_px", lambda model: 3000.0)
     image, settings = noise(2000, 2000), (SegmentSettings(halo_px=px) for px in (32, 256))
     near, far = (plan_grid(image, local_model(), settings=one) for one in settings)
     assert near.window[0] * near.window[1] * 3000 < 1e9 < far.window[0] * far.window[1] * 3000

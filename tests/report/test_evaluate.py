@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from napari_cellseg.cli import main
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
-from napari_cellseg.predict.batch import write_labels_tiff
+from napari_cellseg.predict.segment_file import write_labels_tiff
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
 from napari_cellseg.report.evaluate import evaluate_files, find_predictions

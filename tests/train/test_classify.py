@@ -81,6 +81,17 @@ def test_resumed_is_as_not_interrupted(make_crop_run):
         torch.testing.assert_close(weights(torn)[name], tensor, msg=name)
 
 
+def test_resumed_without_a_best(make_crop_run):
+    run = make_crop_run(epochs=2, **FROZEN)
+    trained(run)
+    (run / "best.safetensors").unlink()  # the process was killed between the two files
+    finished = trained(run, resume=True)[-1]
+    assert finished.reason == "done"
+    assert (
+        read_spec(run / "best.safetensors", task="classify").provenance["best_epoch"] == finished.best_epoch
+    )
+
+
 def test_closing_keeps_the_best(make_crop_run):
     run = make_crop_run()
     training = train_classifier(run)
@@ -101,6 +112,25 @@ def test_frozen_cells_are_embedded_once(make_crop_run, tmp_path):
     assert files == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "embedded").iterdir()}
     state = weights(tmp_path / "two")
     assert any(name.startswith("backbones.") for name in state)  # the file is whole without the cache
+
+
+def test_measurements_stand_in_for_weights_that_cannot_be_had(make_crop_run, monkeypatch):
+    monkeypatch.setattr("napari_cellseg.nets.classifiers.hub_file", lambda name: (None, "no network"))
+    asked = {"architecture": "resnet18", "frozen": True, "pretrained": True, "head": "linear", "views": 1}
+    run = make_crop_run(measured="all", epochs=20, **asked)
+    records = trained(run)
+    started = next(record for record in records if isinstance(record, Started))
+    assert "no ImageNet weights for resnet18 (no network)" in started.notices[-1]
+    assert "measured on them alone" in started.notices[-1]
+    assert started.parameters < 1000
+    spec = read_spec(run / "best.safetensors", task="classify")
+    assert spec.architecture == "measured"
+    said = read_predictions(run / "predictions.csv").part("test")
+    assert (said.probabilities.argmax(1) == said.truth).mean() > 0.8
+    # One that is not told measurements has only the network; its features get a scale.
+    trained(make_crop_run("alone", measured="none", epochs=1, **asked))
+    net = load_model(run.parent / "alone" / "best.safetensors", task="classify").net
+    assert not torch.equal(net.spread, torch.ones_like(net.spread))
 
 
 def test_corrected_labels_come_from_the_run(make_crop_run, crops_folder):

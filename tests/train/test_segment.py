@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.nets.model import load_model, read_spec
-from napari_cellseg.train import planes, segment
+from napari_cellseg.train import checkpoint, planes, segment
 from napari_cellseg.train.records import Epoch, Finished, Started, Step, from_line
 from napari_cellseg.train.run import read_settings, stop_file
 from napari_cellseg.train.segment import train
@@ -130,7 +130,7 @@ class TestResume:
         self, make_run, run_until, monkeypatch, after, share, taken_up
     ):
         """Also where the last checkpoint is older than the best network."""
-        monkeypatch.setattr(segment, "CHECKPOINT_SHARE", share)
+        monkeypatch.setattr(checkpoint, "CHECKPOINT_SHARE", share)
         whole, paused = make_run("whole"), make_run("paused")
         expected = epochs(train(whole))
         run_until(paused, after)
@@ -260,7 +260,7 @@ class TestEnding:
         def refuse(path, *_):
             raise CellsegError(f"{path}: the disk is full")
 
-        monkeypatch.setattr(segment, "save_checkpoint", refuse)
+        monkeypatch.setattr(checkpoint, "save_checkpoint", refuse)
         with pytest.raises(CellsegError, match=r"last\.safetensors: the disk is full"):
             list(train(run))
         load_model(run / "best.safetensors")
@@ -374,7 +374,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_cache(make_run, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(segment, "save_tensors", full)
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
     with pytest.raises(OSError, match="No space"):
         records.close()
     assert not (run / "cache").exists()

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from napari_cellseg.train.planes import Plane
 from napari_cellseg.train.windows import (
     WholeDrawer,
     WindowDrawer,
+    ahead,
     validation_batches,
     validation_windows,
 )
@@ -175,3 +178,23 @@ class TestValidation:
         empty = numbered(np.ones((32, 32), np.uint8))
         assert validation_windows([empty], 16, 8) == []
         assert list(validation_batches([empty], [], 16, 2)) == []
+
+
+def test_windows_drawn_ahead_are_the_same_and_errors_arrive():
+    def some():
+        yield 1
+        yield 2
+        raise CellsegError("no more")
+
+    drawn = ahead(some())
+    assert [next(drawn), next(drawn)] == [1, 2]
+    with pytest.raises(CellsegError, match="no more"):
+        next(drawn)
+    assert list(ahead(iter([]))) == []
+
+
+def test_whoever_leaves_ends_the_thread():
+    drawn = ahead(iter(range(9)))
+    next(drawn)
+    drawn.close()
+    assert not any("cellseg-windows" in thread.name for thread in threading.enumerate())

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
+from napari_cellseg.images.remote import Url
+
 OK, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
 Polarity = Literal["dark", "bright", "labels", "instances", "points"]
@@ -35,14 +37,14 @@ app = cyclopts.App(
 )
 
 
-def summed_up(counts: Mapping[str, int], out: Path) -> int:
+def summed_up(counts: Mapping[str, int], out: Path | Url) -> int:
     """Say on stderr how many files went how, and where to read more; return the exit code.
 
     Parameters
     ----------
     counts : mapping
         Files by their status; every file is counted once.
-    out : Path
+    out : Path or Url
         The folder with ``summary.csv``.
     """
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -24,6 +24,7 @@ def classify(
     format: str = "",
     group: str = "",
     overwrite: Flag = False,
+    scheduler: str = "",
     settings: Annotated[ClassifySettings, Parameter(name="*")] = DEFAULTS,
 ) -> int:
     """Name single cells: OUT with columns path,id,sample,label,confidence,p_<class>...,model.
@@ -42,10 +43,14 @@ def classify(
         What names the sample: a column, or a regular expression in the file name.
     overwrite
         Replace an existing OUT.
+    scheduler
+        Work on many parts of the cells at a time: local:N (processes here), tcp://HOST:PORT (a dask
+        cluster) or slurm:FILE.yaml.
     """
     from napari_cellseg.images.crops import read_crops
     from napari_cellseg.nets.model import load_model
     from napari_cellseg.predict.classify import TableDone, classify_to_table
+    from napari_cellseg.predict.classify_elsewhere import ClassifyPart, classify_elsewhere
     from napari_cellseg.report.progress import Progress
 
     if out.suffix.lower() != ".csv":
@@ -56,8 +61,12 @@ def classify(
     cells = read_crops(crops, format=format or None, group=group, channels=trained.spec.channels)
     for notice in cells.notices:
         print(notice, file=sys.stderr)
+    batches = None
+    if scheduler:
+        work = ClassifyPart(model.absolute(), crops.absolute(), format, group, settings)
+        batches = classify_elsewhere(cells, work, scheduler)
     with Progress("classifying") as progress:
-        for record in classify_to_table(cells, trained, out, settings=settings):
+        for record in classify_to_table(cells, trained, out, settings=settings, batches=batches):
             if isinstance(record, TableDone):
                 done = record
             else:

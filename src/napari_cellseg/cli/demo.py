@@ -9,7 +9,7 @@ from napari_cellseg.errors import CellsegError
 
 @app.command
 def demo(out: Path, *, view: Flag = False, seed: int = 1, overwrite: Flag = False) -> int:
-    """Simulate micrographs, annotate, train, segment an unseen one, score it, write OUT/report.html.
+    """Simulate micrographs, annotate, train, segment, trace, find troponin, score, write OUT/report.html.
 
     Parameters
     ----------
@@ -34,7 +34,10 @@ def demo(out: Path, *, view: Flag = False, seed: int = 1, overwrite: Flag = Fals
             else:
                 result = record
     score = result.scores["classes"]["filament"]["f1"] or 0.0
+    whole, points = result.tracing, result.troponin
+    troponin = points if isinstance(points, str) else f"F1 {points.scores.f1 or 0.0:.3f} within 4 nm"
     print(f"F1 {score:.3f} of filament on the unseen micrograph, {duration(sum(result.seconds.values()))}")
+    print(f"{whole.whole} of {whole.filaments} filaments in one piece; troponin: {troponin}")
     print(result.report)
     return _view(out) if view else OK
 

@@ -49,17 +49,17 @@ def evaluate(
     predicted
         A *_labels.tif, a mask or a *.ome.zarr that segment wrote, or a folder or quoted glob of
         them. Probabilities are scored where there is a *.ome.zarr. For instances: an
-        *_instances.tif, or a *.ome.zarr or other image of numbers. For filaments also coordinate files,
-        of which whole filaments are compared; for points such files. For classes: the CSV that
-        classify wrote.
+        *_instances.tif, or a *.ome.zarr or other image of numbers. For filaments any of these, which are
+        traced, or coordinate files; for points such files. For classes: the CSV that classify wrote.
     truth
-        Mask or labels of the same image, or a folder or glob; paired by stem. For classes: the
-        cells in folders named after their class, or a CSV with columns id (or path) and label.
+        Mask or labels of the same image, or a folder or glob; paired by stem. For filaments also
+        coordinate files. For classes: the cells in folders named after their class, or a CSV with
+        columns id (or path) and label.
     out
         JSON file to write.
     kind
-        What is compared: pixels, filaments (thin structures of any kind) as well, instances (which
-        single cells are found), points, or classes of single cells.
+        What is compared: pixels, filaments (which are found whole; of images the pixels and centrelines
+        as well), instances (which single cells are found), points, or classes of single cells.
     polarity
         Which side of a two-valued mask is the class; default: the brighter side.
     classes
@@ -75,9 +75,6 @@ def evaluate(
         Replace an existing OUT.
     """
     from napari_cellseg.images.micrographs import find_images
-    from napari_cellseg.images.whole_files import write_whole
-    from napari_cellseg.report.evaluate import evaluate_files
-    from napari_cellseg.report.evaluate_filaments import is_coordinates
 
     if out.exists() and not overwrite:
         raise CellsegError(f"{out}: exists already", remedy="choose another --out or give --overwrite")
@@ -87,22 +84,43 @@ def evaluate(
         return _evaluate_instances(find_images(predicted), find_images(truth), out)
     if kind == "points":
         return _evaluate_points(predicted, truth, out, tolerance_px, tolerance_nm, pixel_nm)
-    if kind == "filaments" and is_coordinates(predicted):
-        return _evaluate_filaments(predicted, truth, out, tolerance_px)
-    scores = evaluate_files(
-        find_images(predicted),
-        find_images(truth),
-        kind=kind,
-        polarity=polarity,
-        names=[name.strip() for name in classes.split(",") if name.strip()],
-        pixel_nm=pixel_nm,
-        tolerance_px=tolerance_px,
-        tolerance_nm=tolerance_nm,
-    )
-    for line in scores.notices:
+    how: dict[str, Any] = {"polarity": polarity, "pixel_nm": pixel_nm}
+    how |= {"tolerance_px": tolerance_px, "tolerance_nm": tolerance_nm}
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    return _evaluate_images(predicted, truth, out, kind, names, how)
+
+
+def _evaluate_images(
+    predicted: str,
+    truth: str,
+    out: Path,
+    kind: Literal["pixels", "filaments"],
+    names: list[str],
+    how: dict[str, Any],
+) -> int:
+    """Score labels pixel by pixel, and whole filaments, of images or of coordinate files."""
+    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.whole_files import write_whole
+    from napari_cellseg.report.evaluate import evaluate_files
+    from napari_cellseg.report.evaluate_filaments import evaluate_filaments, is_coordinates, with_pixels
+
+    notices: tuple[str, ...] = ()
+    scores: dict[str, Any] = {}
+    coordinates = kind == "filaments" and (is_coordinates(predicted) or is_coordinates(truth))
+    if not coordinates:
+        by_pixel = evaluate_files(find_images(predicted), find_images(truth), kind=kind, names=names, **how)
+        notices, scores = by_pixel.notices, by_pixel.to_json()
+    if kind == "filaments":
+        traced = evaluate_filaments(_files(predicted), _files(truth), **how)
+        notices = tuple(dict.fromkeys(notices + traced.notices))
+        scores = with_pixels(traced, scores)
+    for line in notices:
         print(line, file=sys.stderr)
-    write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
-    _print_scores(scores.pooled, kind)
+    write_whole(out, json.dumps(scores, indent=2) + "\n")
+    if kind == "filaments":
+        _print_filaments(scores["pooled"])
+    if not coordinates:
+        _print_scores(scores["pooled"], kind)
     return OK
 
 
@@ -144,22 +162,22 @@ def _evaluate_points(
     return OK
 
 
-def _evaluate_filaments(predicted: str, truth: str, out: Path, tolerance_px: float | None) -> int:
+def _files(named: str) -> list[Path]:
+    """Return the files that a name, a folder or a glob stands for, images or coordinates."""
     from glob import glob, has_magic
 
-    from napari_cellseg.images.whole_files import write_whole
-    from napari_cellseg.report.evaluate_filaments import evaluate_filaments
+    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.report.evaluate_filaments import is_coordinates
 
-    sides = [
-        sorted(map(Path, glob(name))) if has_magic(name) else [Path(name)] for name in (predicted, truth)
-    ]
-    scores = evaluate_filaments(*sides, tolerance_px=tolerance_px)
-    write_whole(out, json.dumps(scores.to_json(), indent=2) + "\n")
-    pooled = scores.pooled
+    if not is_coordinates(named):
+        return find_images(named)
+    return sorted(map(Path, glob(named))) if has_magic(named) else [Path(named)]
+
+
+def _print_filaments(pooled: dict[str, Any]) -> None:
     print(f"{pooled['whole']} of {pooled['filaments']} filaments found whole; {pooled['traced']} traced")
     for key in ("whole_share", "fragments_per_filament", "median_error_px"):
         print(f"{key:<24}{_figure(pooled[key]):>9}")
-    return OK
 
 
 def _evaluate_classes(predicted: Path, truth: Path, out: Path) -> int:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from napari_cellseg.cli.app import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, Flag, Many, app, summed_up
 from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.remote import Place, is_there, placed
 from napari_cellseg.settings import InstanceSettings, SegmentSettings
 
 DEFAULTS, CELLS = SegmentSettings(), InstanceSettings()
@@ -16,16 +17,17 @@ DEFAULTS, CELLS = SegmentSettings(), InstanceSettings()
 
 @app.command
 def segment(
-    model: Path,
+    model: str,
     images: Annotated[list[str], Parameter(negative=())],
     /,
     *,
-    out: Path,
+    out: str,
     ensemble: Many = None,
     post: str = "",
     pixel_nm: float | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
+    scheduler: str = "",
     settings: Annotated[SegmentSettings, Parameter(name="*")] = DEFAULTS,
     cells: Annotated[InstanceSettings, Parameter(name="*", group="Single cells")] = CELLS,
 ) -> int:
@@ -38,9 +40,9 @@ def segment(
     model
         Model file (.safetensors).
     images
-        Images: files, folders or quoted globs.
+        Images: files, folders or quoted globs; s3://BUCKET/... and other object storage as well.
     out
-        Folder for the results.
+        Folder for the results, here or in object storage.
     ensemble
         Further model files with the same classes: the mean of all counts.
     post
@@ -51,15 +53,19 @@ def segment(
         Go on with an interrupted call: what is finished is kept.
     overwrite
         Replace existing results.
+    scheduler
+        Work on many images at a time: local:N (processes here), tcp://HOST:PORT (a dask cluster) or
+        slurm:FILE.yaml.
     """
     from napari_cellseg.objects.instances import CellsFound
-    from napari_cellseg.predict.batch import FileDone, segment_files
+    from napari_cellseg.predict.batch import segment_files
     from napari_cellseg.predict.chain import parse_chain
+    from napari_cellseg.predict.segment_file import FileDone
     from napari_cellseg.report.progress import Progress, duration
 
     if resume and overwrite:
         raise CellsegError("both --resume and --overwrite", "one of them")
-    paths, models, chain = _named(images), [model, *map(Path, ensemble or [])], parse_chain(post)
+    paths, models, chain = _named(images), [model, *(ensemble or [])], parse_chain(post)
     counts = dict.fromkeys(("done", "skipped", "failed"), 0)
     try:
         with Progress("segmenting") as progress:
@@ -73,6 +79,7 @@ def segment(
                 pixel_nm=pixel_nm,
                 resume=resume,
                 overwrite=overwrite,
+                scheduler=scheduler,
             ):
                 if isinstance(record, CellsFound):
                     progress.show(record.done, record.total, f"{record.cells} cells")
@@ -83,6 +90,8 @@ def segment(
                     progress.show(record.done, record.total, text)
                     continue
                 counts[record.status] += 1
+                if record.seconds_left is not None:
+                    progress.show(sum(counts.values()), len(paths), f"{duration(record.seconds_left)} left")
                 if record.status == "failed":
                     progress.say(f"napari-cellseg: {record.message}")
                 for output in record.outputs if record.status == "done" else ():
@@ -94,7 +103,7 @@ def segment(
             file=sys.stderr,
         )
         return INTERRUPTED
-    return summed_up(counts, out)
+    return summed_up(counts, placed(out))
 
 
 @app.command
@@ -146,12 +155,17 @@ def _stored(results: list[str]) -> list[Path]:
     return paths
 
 
-def _named(images: list[str]) -> list[Path]:
+def _named(images: list[str]) -> list[Place]:
     """Return the images; of several, one that is not there fails by itself and stops no other."""
-    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.micrographs import find_places
 
     if len(images) == 1:
-        return find_images(images)
-    missing = [image for image in images if not has_magic(image) and not Path(image).expanduser().exists()]
+        return find_places(images)
+    missing = [image for image in images if not has_magic(image) and not is_there(_expanded(image))]
     there = [image for image in images if image not in missing]
-    return (find_images(there) if there else []) + [Path(image) for image in missing]
+    return (find_places(there) if there else []) + [placed(image) for image in missing]
+
+
+def _expanded(image: str) -> Place:
+    place = placed(image)
+    return place.expanduser() if isinstance(place, Path) else place

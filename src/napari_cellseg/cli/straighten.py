@@ -1,25 +1,25 @@
 """`napari-cellseg straighten`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import OK, Flag, app
-from napari_cellseg.errors import CellsegError
+from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, Flag, app, summed_up
 from napari_cellseg.settings import ExportSettings
 
 if TYPE_CHECKING:
-    from napari_cellseg.objects.boxes import Boxes
+    from napari_cellseg.predict.straighten import Straightened
 
 DEFAULTS = ExportSettings()
 
 
 @app.command
 def straighten(
-    image: Path,
-    coordinates: Path,
+    image: str,
+    coordinates: str,
     /,
     *,
     out: Path,
@@ -30,16 +30,20 @@ def straighten(
     flip_source: Literal["auto", "yes", "no"] = "auto",
     pixel_nm: float | None = None,
     overwrite: Flag = False,
+    scheduler: str = "",
     settings: Annotated[ExportSettings, Parameter(name="*")] = DEFAULTS,
 ) -> int:
     """Write each filament straightened, OUT/<stem>_filament001.tif; or boxes along all with --boxes.
 
+    Of many micrographs there is OUT/summary.csv as well, and with --boxes OUT/particles.star.
+
     Parameters
     ----------
     image
-        The micrograph.
+        The micrograph; or many: a folder or a quoted glob.
     coordinates
-        Its filaments, as trace or another program wrote them.
+        Its filaments, as trace or another program wrote them. Of many micrographs a folder or quoted
+        glob of such files, found by name, or one file with the filaments of all.
     out
         Folder.
     width_px
@@ -56,59 +60,60 @@ def straighten(
         Pixel size in nm, instead of what the image says.
     overwrite
         Replace existing files.
+    scheduler
+        Work on many micrographs at a time: local:N (processes here), tcp://HOST:PORT (a dask cluster)
+        or slurm:FILE.yaml.
     """
-    from napari_cellseg.formats.coordinates import read_coordinates
-    from napari_cellseg.images.micrographs import read_image, stem
-    from napari_cellseg.predict.extract import boxes_along, write_strips
+    from napari_cellseg.formats.point_masks import POINT_FILES
+    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.predict.straighten import (
+        PARTICLES,
+        Job,
+        StraightenFile,
+        pair_coordinates,
+        straighten_files,
+    )
     from napari_cellseg.report.progress import Progress
 
-    opened = read_image(image, pixel_nm=pixel_nm)
-    found = read_coordinates(
-        coordinates,
-        format=source or None,
-        image=image,
-        pixel_nm=opened.pixel_nm,
-        shape=opened.shape,
-        flip_y=flip_source,
-    )
-    for notice in found.notices:
-        print(f"{coordinates.name}: {notice}", file=sys.stderr)
-    if not found.filaments:
-        raise CellsegError(f"{coordinates.name}: no filaments", "at least one", "trace the image first")
-    plane = opened.read(slice(None), slice(None))[0]
-    name = stem(image)
-    if boxes:
-        return _write_boxes(
-            boxes_along(plane, found, settings, pad=pad, pixel_nm=opened.pixel_nm),
-            out,
-            name,
-            micrograph=str(image),
-            pixel_nm=opened.pixel_nm,
-            overwrite=overwrite,
-        )
-    with Progress("straightening") as progress:
-        strips = write_strips(
-            plane,
-            found.filaments,
-            out,
-            name,
-            width_px=width_px,
-            pixel_nm=opened.pixel_nm,
-            overwrite=overwrite,
-        )
-        for number, path in enumerate(strips, start=1):
-            progress.show(number, len(found.filaments), path.name)
-            print(path, flush=True)
-    return OK
+    paths, files = find_images(image), find_images(coordinates, suffixes=POINT_FILES)
+    how = StraightenFile(width_px, boxes, pad, source, flip_source, pixel_nm, overwrite, settings)
+    single = not scheduler and _is_one(image, paths) and _is_one(coordinates, files)
+    records: Iterator[Straightened]
+    if single:
+        records = map(how, [Job(paths[0], files[0], out, str(paths[0]))])
+    else:
+        _, lone = pair_coordinates(paths, files, source=source)
+        if lone:
+            shown = ", ".join(lone[:5]) + (f" and {len(lone) - 5} more" if len(lone) > 5 else "")
+            print(f"no micrograph of {shown}", file=sys.stderr)
+        records = straighten_files(paths, files, out, scheduler=scheduler, how=how)
+    counts = dict.fromkeys(("done", "failed"), 0)
+    try:
+        with Progress("straightening") as progress:
+            for record in records:
+                counts[record.status] += 1
+                progress.show(sum(counts.values()), len(paths), record.path.name)
+                if record.status == "failed":
+                    progress.say(f"napari-cellseg: {record.message}")
+                    continue
+                said = f"; {record.message}" if record.message else ""
+                kind = (
+                    ("box" if record.count == 1 else "boxes")
+                    if boxes
+                    else "strip" + "s" * (record.count != 1)
+                )
+                progress.say(f"{record.path.name}: {record.count} {kind}{said}")
+                print(*record.outputs, sep="\n", flush=True)
+    except KeyboardInterrupt:
+        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+        return INTERRUPTED
+    if single:
+        return WRONG_REQUEST if counts["failed"] else OK
+    if boxes and len(paths) > 1 and counts["done"]:
+        print(out / PARTICLES)
+    return summed_up(counts, out)
 
 
-def _write_boxes(
-    cut: "Boxes", out: Path, name: str, *, micrograph: str, pixel_nm: float | None, overwrite: bool
-) -> int:
-    from napari_cellseg.predict.extract import write_boxes
-
-    for path in write_boxes(cut, out, name, micrograph=micrograph, pixel_nm=pixel_nm, overwrite=overwrite):
-        print(path)
-    left = f"; {cut.left_out} would leave the image" if cut.left_out else ""
-    print(f"{len(cut.pixels)} boxes{left}", file=sys.stderr)
-    return OK
+def _is_one(named: str, found: list[Path]) -> bool:
+    """Tell whether a file was named outright, and not a folder or a pattern."""
+    return found == [Path(named).expanduser()]

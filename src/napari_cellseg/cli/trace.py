@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_cellseg.cli.app import INTERRUPTED, Flag, Many, Polarity, app, summed_up
+from napari_cellseg.images.remote import Place, is_there, placed
 from napari_cellseg.objects.settings import TraceSettings
 from napari_cellseg.settings import ExportSettings
 
@@ -19,13 +20,14 @@ def trace(
     labels: Annotated[list[str], Parameter(negative=())],
     /,
     *,
-    out: Path,
+    out: str,
     format: str,
     images: Many = None,
     polarity: Polarity | None = None,
     pixel_nm: float | None = None,
     avoid_contamination: Flag = False,
     overwrite: Flag = False,
+    scheduler: str = "",
     settings: Annotated[TraceSettings, Parameter(name="*")] = DEFAULTS,
     export: Annotated[ExportSettings, Parameter(name="*")] = EXPORT_DEFAULTS,
 ) -> int:
@@ -35,9 +37,9 @@ def trace(
     ----------
     labels
         NAME.ome.zarr or NAME_labels.tif as segment writes them, masks, or images of probabilities:
-        files, folders or quoted globs.
+        files, folders or quoted globs; s3://BUCKET/... and other object storage as well.
     out
-        Folder for the coordinate files.
+        Folder for the coordinate files, here or in object storage.
     format
         What to write; see `list writers`.
     images
@@ -47,16 +49,20 @@ def trace(
     pixel_nm
         Pixel size in nm, instead of what the files say.
     avoid_contamination
-        Trace nothing on carbon or ice, found in the micrographs by their darkness.
+        Trace nothing on carbon or ice: where the model learned a class called so, or contamination,
+        that class; else what is dark in the micrographs.
     overwrite
         Replace existing coordinate files.
+    scheduler
+        Work on many files at a time: local:N (processes here), tcp://HOST:PORT (a dask cluster) or
+        slurm:FILE.yaml.
     """
     from napari_cellseg.formats.coordinates import WRITERS
-    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.micrographs import find_places
     from napari_cellseg.predict.trace import LIST, trace_files
     from napari_cellseg.report.progress import Progress
 
-    paths = _named(labels)
+    paths, folder = _named(labels), placed(out)
     counts = dict.fromkeys(("done", "failed"), 0)
     try:
         with Progress("tracing") as progress:
@@ -64,11 +70,12 @@ def trace(
                 paths,
                 out,
                 format=format,
-                images=find_images(images) if images else (),
+                images=find_places(images) if images else (),
                 polarity=polarity,
                 pixel_nm=pixel_nm,
                 avoid_contamination=avoid_contamination,
                 overwrite=overwrite,
+                scheduler=scheduler,
                 settings=settings,
                 export=export,
             ):
@@ -84,24 +91,25 @@ def trace(
     except KeyboardInterrupt:
         print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
         return INTERRUPTED
-    if (out / LIST).exists():
-        print(out / LIST)
-    code = summed_up(counts, out)
+    if isinstance(folder, Path) and (folder / LIST).exists():
+        print(folder / LIST)
+    code = summed_up(counts, folder)
     print(f"next: {WRITERS[format].next_step}", file=sys.stderr)
     return code
 
 
-def _named(labels: list[str]) -> list[Path]:
+def _named(labels: list[str]) -> list[Place]:
     """Return the files; of a folder with results only those. One of several that is not there fails alone."""
-    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.micrographs import find_places
 
-    paths: list[Path] = []
+    paths: list[Place] = []
     for name in labels:
-        path = Path(name).expanduser()
-        if len(labels) > 1 and not has_magic(name) and not path.exists():
+        place = placed(name)
+        path = place.expanduser() if isinstance(place, Path) else place
+        if len(labels) > 1 and not has_magic(name) and not is_there(path):
             paths.append(path)
             continue
-        found = find_images([name])
+        found = find_places([name])
         results = [one for one in found if one.name.endswith(".ome.zarr")]
         paths += results if results and path not in found and not has_magic(name) else found
     return list(dict.fromkeys(paths))

@@ -1,5 +1,6 @@
 """`napari-cellseg train`."""
 
+import os
 import signal
 import sys
 import threading
@@ -38,6 +39,8 @@ def train(
     run: Path | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
+    devices: int = 1,
+    prepare_only: Flag = False,
     events: Flag = False,
     settings: Annotated[TrainSettings, Parameter(name="*")] = DEFAULTS,
     cells: Annotated[CellSettings, Parameter(name="*", group="With --crops")] = CELL_DEFAULTS,
@@ -71,6 +74,11 @@ def train(
         Go on where the run stopped, with the settings it was started with.
     overwrite
         Replace an existing model and its run.
+    devices
+        Graphics cards of this machine that share the training of a segmenter (processes with --device
+        cpu); each takes its part of the windows of a step.
+    prepare_only
+        Only write the run, MODEL.run, to be trained elsewhere with --run.
     events
         Print every progress record as a JSON line on stdout.
     """
@@ -95,6 +103,11 @@ def train(
             "settings or files beside --run", "the settings in the run folder", "leave them out"
         )
     assert run is not None
+    if prepare_only:
+        print(run)
+        return OK
+    if devices != 1:
+        return _train_on(devices, run, model, resume=resume, events=events)
     return _train(run, model, resume=resume, events=events)
 
 
@@ -174,23 +187,50 @@ def cell_settings_given(settings: TrainSettings, cells: CellSettings) -> Classif
     return classifier_settings(preset, given | _given(cells))
 
 
+def _train_on(devices: int, run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
+    """Train the run in one process a device, and copy the best model to `model`."""
+    from napari_cellseg.train.crop_run import is_crop_run
+    from napari_cellseg.train.files import copy_model
+    from napari_cellseg.train.ranks import check_devices, run_ranks
+    from napari_cellseg.train.run import read_settings, stop_file
+
+    if is_crop_run(run):
+        raise CellsegError("several devices for a classifier", "a segmenter", "leave --devices out")
+    check_devices(devices, read_settings(run))
+    again = ["--resume"] * resume + ["--events"] * events
+    with _stopping(run):
+        code = run_ranks(["train", "--run", str(run), *again], devices, stop_file(run), show=events)
+    best = run / "best.safetensors"
+    if code in (OK, INTERRUPTED) and model is not None and best.exists():
+        copy_model(best, model)
+    if code == OK and not events:
+        print(model or best)
+    return code
+
+
 def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
     """Train the run, show how it goes, and copy the best model to `model`."""
     from napari_cellseg.report.progress import Progress, duration
     from napari_cellseg.train.crop_run import is_crop_run
     from napari_cellseg.train.files import copy_model
+    from napari_cellseg.train.ranks import OTHERS_ENDED, OthersEndedError
     from napari_cellseg.train.records import Finished, to_line
 
+    if int(os.environ.get("RANK", 0)):
+        return _share(run, resume=resume)
     words = CELL_WORDS if is_crop_run(run) else IMAGE_WORDS
     finished: Finished | None = None
-    with _stopping(run), Progress("training") as progress:
-        for record in _records(run, resume=resume):
-            if events:
-                print(to_line(record), flush=True)
-            if isinstance(record, Finished):
-                finished = record
-            else:
-                _tell(progress, record, words)
+    try:
+        with _stopping(run), Progress("training") as progress:
+            for record in _records(run, resume=resume):
+                if events:
+                    print(to_line(record), flush=True)
+                if isinstance(record, Finished):
+                    finished = record
+                else:
+                    tell(progress, record, words)
+    except OthersEndedError:  # it says why
+        return OTHERS_ENDED
     assert finished is not None
     best = run / finished.model
     if model is not None:
@@ -212,7 +252,20 @@ def _train(run: Path, model: Path | None, *, resume: bool, events: bool) -> int:
     return INTERRUPTED
 
 
-def _tell(progress: "Progress", record: "Record", words: "_Words") -> None:
+def _share(run: Path, *, resume: bool) -> int:
+    """Do this process's part of a training; another one tells how it goes."""
+    from napari_cellseg.train.ranks import OTHERS_ENDED, OthersEndedError
+
+    try:
+        with _stopping(run):
+            for _ in _records(run, resume=resume):
+                pass
+    except OthersEndedError:
+        return OTHERS_ENDED
+    return OK
+
+
+def tell(progress: "Progress", record: "Record", words: "_Words") -> None:
     """Show what a record says."""
     from napari_cellseg.report.progress import duration
     from napari_cellseg.train.records import Epoch, RateFound, RateTrial, Reading, Started, Step

@@ -13,14 +13,18 @@ from napari_cellseg.formats.star import MISSING, Table, numbers, read_tables, st
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.micrographs import stem
-from napari_cellseg.images.segments import cut_segments
+from napari_cellseg.images.segments import Segments, cut_segments
 
 X, Y = "rlnCoordinateX", "rlnCoordinateY"
 TUBE, TRACK = "rlnHelicalTubeID", "rlnHelicalTrackLengthAngst"
+PSI = "rlnAnglePsiPrior"
 SCORE = "rlnAutopickFigureOfMerit"
+IMAGE = "rlnImageName"
 MICROGRAPH, PICKED = "rlnMicrographName", "rlnMicrographCoordinates"
 PIXEL = "rlnMicrographPixelSize"
 
+SINGLE_PX = 2.0
+"""Length that a tube of one segment is given: its own is not in the file."""
 CURVED_PX = 2.0
 """From how far off the straight line between its ends a filament is said to be curved."""
 
@@ -36,6 +40,9 @@ class SeveralMicrographs(CellsegError):  # noqa: N818  # what it is, not that it
 
 def read_segments(text: str, path: Path, image: str) -> Coordinates:
     """Return the tubes and single particles of a STAR file; (row, col) = (Y, X) of the file.
+
+    A tube of one segment goes `SINGLE_PX` on along the psi of that segment; where psi is missing
+    too it is a point.
 
     Parameters
     ----------
@@ -62,13 +69,45 @@ def read_segments(text: str, path: Path, image: str) -> Coordinates:
         order = order[np.argsort(tubes[order], kind="stable")]
     points = np.stack([numbers(table, Y, path.name), numbers(table, X, path.name)], -1)
     scores = numbers(table, SCORE, path.name, missing=np.nan) if SCORE in table else None
+    if TUBE in table:
+        order, points = _with_ends(table, path.name, tubes, order, points)
+    else:
+        points = points[order]
     return Coordinates.from_rows(
-        points[order],
+        points,
         [int(tube) if TUBE in table else None for tube in tubes[order]],
         None if scores is None else scores[order],
         pixel_nm=_pixel_nm(tables, path.name),
         micrograph=micrograph,
+        notices=_what_rows_are(table, path.name),
     )
+
+
+def _with_ends(
+    table: Table, file: str, tubes: NDArray[np.float64], order: NDArray[np.intp], points: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return rows (n,) in order, each tube of one segment twice, and the place (n, 2) of each."""
+    names, counts = np.unique(tubes, return_counts=True)
+    alone = np.isin(tubes, names[counts == 1])
+    if PSI not in table or not alone.any():
+        return order, points[order]
+    psi = np.radians(numbers(table, PSI, file, missing=np.nan))
+    alone &= np.isfinite(psi)
+    twice = np.repeat(order, 1 + alone[order])
+    places = points[twice]
+    seconds = np.flatnonzero(np.diff(twice, prepend=-1) == 0)
+    turned = psi[twice[seconds]]
+    places[seconds] += SINGLE_PX * np.stack([-np.sin(turned), np.cos(turned)], -1)
+    return twice, places
+
+
+def _what_rows_are(table: Table, file: str) -> tuple[str, ...]:
+    """Return what is to be said of a file that has nothing but places."""
+    count = len(table[X])
+    if set(table) - {X, Y} or not count:
+        return ()
+    ends = "" if count % 2 else "; if they are starts and ends of tubes, name its format 'startend'"
+    return (f"{file} has only X and Y: its {count} rows are read as points{ends}",)
 
 
 def _of_micrograph(table: Table, file: str, image: str) -> tuple[Table, str]:
@@ -156,23 +195,47 @@ def write_segments(coordinates: Coordinates, step_px: float) -> tuple[str, int]:
             "a pixel size in nm",
             "give the pixel size",
         )
-    angstrom = 10 * coordinates.pixel_nm
     cuts = [cut_segments(filament, step_px) for filament in coordinates.filaments]
+    columns = segment_columns(coordinates.filaments, cuts, coordinates.pixel_nm)
+    return star_text("", columns), len(columns[X])
+
+
+def segment_columns(
+    filaments: Sequence[Filament], cuts: Sequence[Segments], pixel_nm: float
+) -> dict[str, Sequence[object]]:
+    """Return all that RELION needs of helical segments, as columns of a STAR file.
+
+    Parameters
+    ----------
+    filaments : sequence of Filament
+        At least one, in pixels of the micrograph in the file.
+    cuts : sequence of Segments
+        Those of each filament.
+    pixel_nm : float
+        Pixel size in nm.
+
+    Examples
+    --------
+    >>> line = Filament([[10, 0], [10, 60]], id=7)
+    >>> columns = segment_columns([line], [cut_segments(line, 25)], 0.1)
+    >>> columns[TUBE], columns[TRACK]
+    ([7, 7, 7], [0.0, 25.0, 50.0])
+    """
     counts = [len(cut.points) for cut in cuts]
     points = np.concatenate([cut.points for cut in cuts])
-    columns = {
+    columns: dict[str, Sequence[object]] = {
         X: _plain(points[:, 1]),
         Y: _plain(points[:, 0]),
-        TUBE: _repeated([filament.id for filament in coordinates.filaments], counts),
+        TUBE: _repeated([filament.id for filament in filaments], counts),
         "rlnAngleTiltPrior": [90.0] * len(points),
-        "rlnAnglePsiPrior": _plain(np.concatenate([cut.psi_degrees for cut in cuts])),
-        TRACK: _plain(np.concatenate([cut.track_px for cut in cuts]) * angstrom),
+        PSI: _plain(np.concatenate([cut.psi_degrees for cut in cuts])),
+        TRACK: _plain(np.concatenate([cut.track_px for cut in cuts]) * 10 * pixel_nm),
         "rlnAnglePsiFlipRatio": [0.5] * len(points),
     }
-    scores = [filament.score for filament in coordinates.filaments]
+    scores = [filament.score for filament in filaments]
     if any(score is not None for score in scores):
         columns[SCORE] = _repeated([1.0 if score is None else float(score) for score in scores], counts)
-    return star_text("", columns), len(points)
+    return columns
 
 
 def write_ends(coordinates: Coordinates) -> tuple[str, int]:

@@ -13,12 +13,12 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QVBoxLayout
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.class_table import BACKGROUND_KEY, NEXT_CLASS_KEY, ClassTable
-from napari_cellseg.gui.copy_box import COPY_KEY, CopyBox
+from napari_cellseg.gui.annotation.class_table import BACKGROUND_KEY, NEXT_CLASS_KEY, ClassTable
+from napari_cellseg.gui.annotation.copy_box import COPY_KEY, CopyBox
+from napari_cellseg.gui.annotation.image_table import ImageTable
+from napari_cellseg.gui.annotation.mask_file import ask_mask
 from napari_cellseg.gui.dock import Dock, Message, button
-from napari_cellseg.gui.image_table import ImageTable
 from napari_cellseg.gui.layers import count_pixels, link_of, linked, set_classes, source_files
-from napari_cellseg.gui.mask_file import ask_mask
 from napari_cellseg.gui.opening import close_image, next_image, open_image, open_project, save_all
 from napari_cellseg.gui.project_row import ProjectRow
 from napari_cellseg.images.annotation import Classes

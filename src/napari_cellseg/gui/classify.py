@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.crop_asking import Answers
-from napari_cellseg.gui.crop_export import Exported, ExportRow, export
-from napari_cellseg.gui.crop_models import NO_MODEL, ClassifierRow
-from napari_cellseg.gui.crop_process import Answered, Question, Refused, Working
-from napari_cellseg.gui.crop_row import CropRow
-from napari_cellseg.gui.crop_set import MODEL, Cells, Cutting, share, shared_cells
-from napari_cellseg.gui.crop_store import PREDICTIONS, read_predictions
-from napari_cellseg.gui.crop_thresholds import Thresholds
-from napari_cellseg.gui.crop_training import CellTraining, check_labels
+from napari_cellseg.gui.cells.asking import Answers
+from napari_cellseg.gui.cells.export import Exported, ExportRow, export
+from napari_cellseg.gui.cells.models import NO_MODEL, ClassifierRow
+from napari_cellseg.gui.cells.process import Answered, Question, Refused, Working
+from napari_cellseg.gui.cells.row import CropRow
+from napari_cellseg.gui.cells.set import MODEL, Cells, Cutting, share, shared_cells
+from napari_cellseg.gui.cells.store import PREDICTIONS, read_limits, read_predictions, write_limits
+from napari_cellseg.gui.cells.thresholds import Thresholds
+from napari_cellseg.gui.cells.training import CellTraining, check_labels
 from napari_cellseg.gui.dock import Dock, Message, button
 from napari_cellseg.gui.form import Form
 from napari_cellseg.gui.job import Failed, start_job
@@ -40,7 +40,7 @@ class ClassifyDock(Dock):
         self.cells: Cells | None = None
         self.training: CellTraining | None = None
         self.job: StepsWorker | None = None
-        self._asked = False
+        self._asked, self._prepared = False, ""
         self.answers = Answers(self.native)
         self._build()
         cells = shared_cells(self.viewer)
@@ -113,16 +113,34 @@ class ClassifyDock(Dock):
     # -- a model's word
 
     def _show_model(self) -> None:
-        self.thresholds.show_model(self.model_row.spec, self.model_row.path)
+        kept = {} if self.cells is None else read_limits(self.cells.folder, self.model_row.id)
+        self.thresholds.show_model(self.model_row.spec, self.model_row.path, kept)
+        self._prepare()
         self._show_state()
 
+    def _prepare(self) -> None:
+        """Have torch and the model loaded before somebody asks: it takes seconds, an answer does not."""
+        if self.cells is not None and self.model_row.spec is not None and not self.running:
+            path = str(self.model_row.path)
+            if path != self._prepared:
+                self._prepared = path
+                self.answers.ask(Question(0, "prepare", "", "", model=path), lambda record: None)
+
+    @property
+    def _limits(self) -> dict[str, float]:
+        return dict(zip(self.model_row.spec.classes, self.thresholds.limits, strict=True))
+
     def _limit(self) -> None:
-        """Apply changed thresholds to what the model said; no cell is looked at again."""
-        spec = self.model_row.spec
-        if self.cells is None or spec is None or self.cells.curation.probabilities is None:
+        """Keep changed thresholds and apply them to what the model said; no cell is looked at again."""
+        if self.cells is None:
             return
-        self.cells.curation.limit(dict(zip(spec.classes, self.thresholds.limits, strict=True)))
-        self.cells.changed.emit(MODEL)
+        try:
+            write_limits(self.cells.folder, self.model_row.id, self._limits)
+        except CellsegError as error:
+            self.message.say(str(error), "bad")
+        if self.cells.curation.probabilities is not None:
+            self.cells.curation.limit(self._limits)
+            self.cells.changed.emit(MODEL)
 
     def start(self) -> None:
         """Name all cells with the chosen model."""
@@ -155,7 +173,7 @@ class ClassifyDock(Dock):
         self._asked = False
         if isinstance(record, Refused):
             self.message.say(record.message or "Stopped.", "bad" if record.message else "wait")
-            self.bar.setRange(0, 1)
+            self._progress(0, 1, "")
         elif isinstance(record, Answered):
             lost = f" {record.left_out:,} cells could not be read or lack a channel." * bool(record.left_out)
             self._said = f"Classified in {record.seconds:.1f} s.{lost}"
@@ -219,6 +237,7 @@ class ClassifyDock(Dock):
 
     def _take(self, table: ClassTable) -> None:
         self.cells.curation.predict(table)
+        self.cells.curation.limit(self._limits)
         unsure = int((self.cells.curation.current < 0).sum())
         self.message.say(f"{self._said} {unsure:,} cells are unclassified." if unsure else self._said, "good")
         self.cells.changed.emit(MODEL)
@@ -234,10 +253,7 @@ class ClassifyDock(Dock):
         if following is not None:
             following()
         elif not self.running:
-            if not self.bar.maximum():  # it ran without an end in sight
-                self.bar.setRange(0, 1)
-                self.bar.setFormat("")
-            self.bar.setValue(self.bar.maximum())
+            self._progress(1, 1, "")
         self._show_state()
 
     # -- out

@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayou
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.correct import pixel_map
 from napari_cellseg.gui.dock import Dock
-from napari_cellseg.gui.filament_clicks import Clicks
-from napari_cellseg.gui.filament_export import ExportBox
-from napari_cellseg.gui.filament_layer import (
+from napari_cellseg.gui.layers import link_of, linked
+from napari_cellseg.gui.traces.clicks import Clicks
+from napari_cellseg.gui.traces.export import ExportBox
+from napari_cellseg.gui.traces.layer import (
     BY_HAND,
     CHOSEN,
     TRACED,
@@ -22,13 +23,12 @@ from napari_cellseg.gui.filament_layer import (
     go_to,
     new_filament_layer,
 )
-from napari_cellseg.gui.filament_ridge import Ridge
-from napari_cellseg.gui.filament_source import micrograph_for
-from napari_cellseg.gui.filament_table import FilamentTable
-from napari_cellseg.gui.filament_tools import EditBox
-from napari_cellseg.gui.filament_trace import NOTHING, TraceBox
-from napari_cellseg.gui.layers import link_of, linked
-from napari_cellseg.gui.strip import StripView
+from napari_cellseg.gui.traces.ridge import Ridge
+from napari_cellseg.gui.traces.source import micrograph_for
+from napari_cellseg.gui.traces.strip import StripView
+from napari_cellseg.gui.traces.table import FilamentTable
+from napari_cellseg.gui.traces.tools import EditBox
+from napari_cellseg.gui.traces.trace import NOTHING, TraceBox
 from napari_cellseg.images.filament_edits import Corrected, nearest_filament
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_cellseg.gui.filament_source import Source
+    from napari_cellseg.gui.traces.source import Source
     from napari_cellseg.images.filament import Filament
 
 NO_FILAMENTS = "no filaments yet"

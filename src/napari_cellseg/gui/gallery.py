@@ -10,27 +10,27 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSplitter, QVBoxLayout
 from superqt import QCollapsible
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.crop_curation import KINDS, UNLABELLED
-from napari_cellseg.gui.crop_field import FieldLink
-from napari_cellseg.gui.crop_orders import ORDERS, Known, arranged
-from napari_cellseg.gui.crop_row import CropRow
-from napari_cellseg.gui.crop_saving import Saver
-from napari_cellseg.gui.crop_set import FIGURES, LABELS, MODEL, Cells, share, shared_cells
+from napari_cellseg.gui.cells.classes import ClassList, class_colors, status_color
+from napari_cellseg.gui.cells.confusion import Confusion
+from napari_cellseg.gui.cells.curation import KINDS, UNLABELLED
+from napari_cellseg.gui.cells.field import FieldLink
+from napari_cellseg.gui.cells.figures import Figures
+from napari_cellseg.gui.cells.grid import Grid
+from napari_cellseg.gui.cells.keys import HELP
+from napari_cellseg.gui.cells.orders import ORDERS, Known, arranged
+from napari_cellseg.gui.cells.row import CropRow
+from napari_cellseg.gui.cells.rows import OrderRow, ViewRow
+from napari_cellseg.gui.cells.saving import Saver
+from napari_cellseg.gui.cells.set import FIGURES, LABELS, MODEL, Cells, share, shared_cells
 from napari_cellseg.gui.dock import Dock, button
-from napari_cellseg.gui.gallery_classes import ClassList, class_colors, status_color
-from napari_cellseg.gui.gallery_confusion import Confusion
-from napari_cellseg.gui.gallery_figures import Figures
-from napari_cellseg.gui.gallery_grid import Grid
-from napari_cellseg.gui.gallery_keys import HELP
-from napari_cellseg.gui.gallery_rows import OrderRow, ViewRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import napari.viewer
 
-    from napari_cellseg.gui.crop_view import View
-    from napari_cellseg.gui.gallery_grid import Caption
+    from napari_cellseg.gui.cells.grid import Caption
+    from napari_cellseg.gui.cells.view import View
     from napari_cellseg.gui.job import StepsWorker
 
 WIDTH_PX = 560

@@ -43,8 +43,8 @@ class Link:
     role : str
         ``"image"``, ``"annotation"``, ``"probabilities"``, ``"uncertainty"``, ``"labels"``,
         ``"instances"``, ``"preview"``, ``"places"``, ``"explanation"``, ``"filaments"``, ``"points"``,
-        ``"filaments preview"`` and ``"filaments proposal"`` for what is not there yet, or
-        ``"copy"`` for what a user duplicated.
+        ``"filaments preview"`` and ``"filaments proposal"`` for what is not there yet,
+        ``"contamination"`` for carbon and ice, or ``"copy"`` for what a user duplicated.
     image : str
         Name of the image it belongs to.
     project : Path, optional

@@ -13,7 +13,7 @@ from napari.utils.colormaps import Colormap
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.gui.layers import KEY, Link, class_colors, class_features, rgba
-from napari_cellseg.gui.result_layers import DOUBT, OVERLAY
+from napari_cellseg.gui.prediction.result_layers import DOUBT, OVERLAY
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import stem
 from napari_cellseg.predict.refine import INSTANCES, REFINED, SEGMENTATION

@@ -8,20 +8,20 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QProgressBar, QVBoxLayout
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.gui.block_process import BlockDone, Loaded, classes_of
 from napari_cellseg.gui.correct import field_in_sight
 from napari_cellseg.gui.dock import Dock, button
-from napari_cellseg.gui.explain import ExplainBox
 from napari_cellseg.gui.form import Form
-from napari_cellseg.gui.instances import InstancesBox
 from napari_cellseg.gui.job import Failed, start_job
 from napari_cellseg.gui.layers import link_of, linked
-from napari_cellseg.gui.model_row import NO_MODEL, ModelRow
 from napari_cellseg.gui.opening import next_image, open_image, open_project
-from napari_cellseg.gui.predict import Block, Segmentation
+from napari_cellseg.gui.prediction.block_process import BlockDone, Loaded, classes_of
+from napari_cellseg.gui.prediction.blocks import Block, Segmentation
+from napari_cellseg.gui.prediction.explain import ExplainBox
+from napari_cellseg.gui.prediction.instances import InstancesBox
+from napari_cellseg.gui.prediction.model_row import NO_MODEL, ModelRow
+from napari_cellseg.gui.prediction.refine import RefineBox
+from napari_cellseg.gui.prediction.result_layers import ResultLayers
 from napari_cellseg.gui.project_row import ProjectRow
-from napari_cellseg.gui.refine import RefineBox
-from napari_cellseg.gui.result_layers import ResultLayers
 from napari_cellseg.images.project import Project
 from napari_cellseg.nets.backends import BACKENDS
 from napari_cellseg.report.progress import duration

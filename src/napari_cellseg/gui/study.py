@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_cellseg.report.study.results import StudyReport
 
+REPORT = "study.json"
 SHOWN = {"errors": "errors", "predictions": "labels"}  # and the role of such layers
 LEGEND = " ".join(
     f"<span style='color: {color}'>&#9632;</span>&nbsp;{name}" for name, color in ERRORS.items()
@@ -153,19 +154,50 @@ def show_study(viewer: napari.viewer.Viewer, folder: Path) -> StudyDock:
     return dock
 
 
+def show_cell_study(viewer: napari.viewer.Viewer, folder: Path) -> None:
+    """Open the cells of a study in the Gallery, and its best network in the Classify dock.
+
+    Raises
+    ------
+    CellsegError
+        If it is no finished study of cells.
+    """
+    from napari_cellseg.gui.classify import ClassifyDock
+    from napari_cellseg.gui.gallery import GalleryDock
+    from napari_cellseg.report.study.cells.results import best_model
+    from napari_cellseg.report.study.outcome import read_json
+
+    report, model = read_json(folder / REPORT), best_model(folder)
+    crops = read_json(folder / "plan.json")["crops"][0]
+    classify, gallery = ClassifyDock(viewer), GalleryDock(viewer)
+    viewer.window.add_dock_widget(gallery, name="Gallery", area="right")
+    viewer.window.add_dock_widget(classify, name="Classify", area="right", tabify=True)
+    if model is not None:
+        classify.model_row.choose(model)
+    viewer.status = report["verdict"][0]
+    gallery.open(Path(crops))
+
+
 def main(arguments: list[str]) -> int:
     """Open the study in the folder named on the command line; 2 if there is none."""
+    from napari_cellseg.report.study.cells.results import best_model
+    from napari_cellseg.report.study.outcome import read_json
     from napari_cellseg.report.study.results import StudyReport
 
     folder = Path(arguments[0] if arguments else ".")
     try:
-        StudyReport.read(folder)
+        cells = read_json(folder / REPORT).get("task") == "classify"
+        if cells:
+            best_model(folder)
+        else:
+            StudyReport.read(folder)
     except CellsegError as error:
         sys.stderr.write(f"napari-cellseg: {error}\n")
         return 2
     import napari
 
-    show_study(napari.Viewer(title="napari-cellseg study"), folder)
+    show = show_cell_study if cells else show_study
+    show(napari.Viewer(title="napari-cellseg study"), folder)
     napari.run()
     return 0
 

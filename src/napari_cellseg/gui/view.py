@@ -39,7 +39,10 @@ def show_demo(viewer: napari.viewer.Viewer, out: Path) -> None:
     for result in results:
         name = result.name.removesuffix(".ome.zarr")
         images = [path for path in sorted(out.glob(f"unseen/{name}.*")) if path.suffix in (".mrc", ".tif")]
-        for path in (*images[:1], result, *out.glob(f"filaments/{name}.csv")):
+        if not images:
+            continue  # one that was learned from: the Annotate dock opens it
+        coordinates = *out.glob(f"filaments/{name}.csv"), *out.glob(f"troponin/{name}_points.csv")
+        for path in (images[0], result, *coordinates):
             for data, keywords, kind in read_layers(str(path)):
                 getattr(viewer, f"add_{kind}")(data, **keywords)
     docks = (

@@ -18,6 +18,7 @@ from napari_cellseg.images.readers.ome_zarr import is_zarr, open_ome_zarr, small
 from napari_cellseg.images.readers.pictures import open_picture
 from napari_cellseg.images.readers.pixels import DAMAGE, Decoded, Pixels, Source, reason
 from napari_cellseg.images.readers.tiff import open_tiff, smaller_tiff
+from napari_cellseg.images.remote import Place, Url, is_remote, list_images, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,16 +278,43 @@ def find_images(
         raise CellsegError("no images named", "a path or a pattern such as 'data/*.mrc'")
     found: dict[Path, None] = {}
     for one in several:
+        if is_remote(one):
+            raise CellsegError(f"{one}: object storage", "files on this machine", "copy them here first")
         matches = _matches(Path(one).expanduser(), suffixes)
         if not matches:
-            kinds = " ".join(suffixes or (s for reader in READERS.values() for s in reader.suffixes))
-            raise CellsegError(
-                f"{one}: no {'such files' if suffixes else 'images'} there",
-                f"files ending in {kinds}",
-                "check the path or pattern",
-            )
+            raise _nothing(one, suffixes)
         found.update(dict.fromkeys(matches))
     return sorted(found, key=_natural)
+
+
+def find_places(named: Iterable[str | Path]) -> list[Place]:
+    """Return the images that paths, folders, patterns and addresses in object storage name.
+
+    As `find_images`; in a store a folder is an image if it is called ``NAME.zarr``.
+
+    Parameters
+    ----------
+    named : sequence of str or Path
+        Such as ``"s3://bucket/data/**/*.mrc"``.
+
+    Raises
+    ------
+    CellsegError
+        If one of them names nothing, or its store cannot be asked.
+    """
+    found: dict[Place, None] = {}
+    for one in map(placed, named):
+        matches = list_images(one, _file_suffixes()) if isinstance(one, Url) else find_images(one)
+        if not matches:
+            raise _nothing(one, ())
+        found.update(dict.fromkeys(matches))
+    return sorted(found, key=_natural)
+
+
+def _nothing(one: str | Path, suffixes: tuple[str, ...]) -> CellsegError:
+    kinds = " ".join(suffixes or (s for reader in READERS.values() for s in reader.suffixes))
+    found = f"{one}: no {'such files' if suffixes else 'images'} there"
+    return CellsegError(found, f"files ending in {kinds}", "check the path or pattern")
 
 
 def _matches(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -316,7 +344,7 @@ def _file_suffixes() -> tuple[str, ...]:
     )
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
+def _natural(path: Place) -> tuple[list[str | int], str]:
     # the parts alternate between text and number, so like is compared with like
     parts = re.split(r"([0-9]+)", str(path).lower())
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], str(path)

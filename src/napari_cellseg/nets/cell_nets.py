@@ -52,6 +52,14 @@ class CellsSmall(nn.Sequential):
         )
 
 
+class Nothing(nn.Module):
+    """No feature of the picture, for a head that decides on measurements alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, 0)``."""
+        return x.new_zeros(len(x), 0)
+
+
 class Flattened(nn.Module):
     """The feature planes of a timm model as one row a cell."""
 

@@ -141,4 +141,15 @@ class Classifier:
     @property
     def id(self) -> str:
         """What a table calls the model: its name and the beginning of its hash."""
-        return f"{self.path.stem if self.path else 'unsaved'}-{self.sha256[:8]}".rstrip("-")
+        return id_of(self.path, self.sha256)
+
+
+def id_of(path: Path | None, sha256: str) -> str:
+    """Return what a table calls a model.
+
+    Examples
+    --------
+    >>> id_of(Path("runs/cells.safetensors"), "0123456789ab"), id_of(None, "")
+    ('cells-01234567', 'unsaved')
+    """
+    return f"{path.stem if path else 'unsaved'}-{sha256[:8]}".rstrip("-")

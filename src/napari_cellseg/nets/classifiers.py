@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_CHANNELS = 12
 WIDTH = 24
+MEASURED = "measured"
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,20 @@ def _cells_small(channels: int, size: tuple[int, int]) -> torch.nn.Module:
     return CellsSmall(channels, WIDTH)
 
 
+def _none(channels: int, size: tuple[int, int]) -> torch.nn.Module:
+    from napari_cellseg.nets.cell_nets import Nothing
+
+    return Nothing()
+
+
 BACKBONES: dict[str, Backbone] = {
     "cells-small": Backbone(
         _cells_small,
         "small residual network for cells of 24 to 96 px, 0.7 M parameters: trained through in minutes",
         pretrained=False,
+    ),
+    MEASURED: Backbone(
+        _none, "no network: the head is told what is measured on a cell, and nothing else", pretrained=False
     ),
     "resnet18": Backbone(_of_timm("resnet18"), "ResNet18 (He et al. 2015), 11 M parameters"),
     "resnet50": Backbone(_of_timm("resnet50"), "ResNet50 (He et al. 2015), 24 M parameters"),
@@ -196,45 +206,41 @@ def build_classifier(spec: ClassifierSpec) -> CellNet:
         ) from None
 
 
-def load_backbone_weights(net: CellNet, architecture: str, *, weights_file: str = "") -> str:
-    """Start the backbones of `net` from ImageNet weights, where they can be had.
-
-    The three colours of the first layer are folded into as many channels as the network has.
+def find_backbone_weights(architecture: str, *, weights_file: str = "") -> tuple[Path | None, str]:
+    """Return the file with ImageNet weights of a backbone, or None and why there is none.
 
     Parameters
     ----------
-    net : CellNet
-        As `build_classifier` made it.
     architecture : str
         Name of the backbone.
     weights_file : str
         A local ``.safetensors`` file of timm's model of that name; empty = the hub or its cache.
 
-    Returns
-    -------
-    str
-        A sentence to show: where the weights came from, or that training starts from scratch.
+    Raises
+    ------
+    CellsegError
+        If a file is given for a backbone that takes none.
+    """
+    if find_backbone(architecture).pretrained:
+        return (Path(weights_file), "") if weights_file else hub_file(TIMM + architecture)
+    if weights_file:
+        raise CellsegError(f"--weights-file {weights_file} for {architecture}", remedy="leave it out")
+    return None, "there are none"
+
+
+def load_backbone_weights(net: CellNet, architecture: str, path: Path) -> None:
+    """Give the backbones of `net` the weights in a file of timm's model.
+
+    The three colours of the first layer are folded into as many channels as the network has.
 
     Raises
     ------
     CellsegError
-        If a file was asked for and does not hold weights of this backbone.
+        If the file does not hold weights of this backbone.
     """
     import safetensors
     from safetensors.torch import load_file
 
-    if not find_backbone(architecture).pretrained:
-        if weights_file:
-            raise CellsegError(f"--weights-file {weights_file} for {architecture}", remedy="leave it out")
-        return f"{architecture} has no ImageNet weights: it starts from scratch."
-    path: Path | None = Path(weights_file) if weights_file else None
-    if path is None:
-        path, reason = hub_file(TIMM + architecture)
-        if path is None:
-            return (
-                f"WARNING: no ImageNet weights for {architecture} ({reason}): it starts from scratch; "
-                "give --weights-file with a file of timm's model."
-            )
     try:
         weights = load_file(path)
         for backbone in net.backbones:
@@ -245,8 +251,6 @@ def load_backbone_weights(net: CellNet, architecture: str, *, weights_file: str 
             f"the safetensors file of timm's {architecture}",
             "give another --weights-file, or --no-pretrained to start from scratch",
         ) from None
-    origin = f"the weights in {path.name}" if weights_file else "ImageNet weights"
-    return f"{architecture} starts from {origin}."
 
 
 def _set_weights(model: Any, weights: dict[str, torch.Tensor]) -> None:

@@ -19,7 +19,8 @@ from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.resample import working_shape
 from napari_cellseg.images.whole_files import replace_whole
 from napari_cellseg.nets.backends import keep_freed_memory
-from napari_cellseg.nets.classifier_spec import Classifier, ClassifierSpec
+from napari_cellseg.nets.classifier_spec import Classifier, ClassifierSpec, id_of
+from napari_cellseg.nets.model_cache import is_known
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 HEADER_KEY = "napari_cellseg"
 """Key of the spec in the header of a model file."""
 
-OPTIMISER = "optimiser/"
-"""Prefix of the tensors in a checkpoint that are not the network's."""
+OPTIMISER, INT8 = "optimiser/", "int8/"
+"""Prefixes of the tensors in a file that are not the network's."""
 
 SCHEMA = 1
 
@@ -70,6 +71,10 @@ class ModelSpec:
         Further arguments of `build_segmenter`.
     normalisation : str
         How intensities are scaled; see `images.normalise`.
+    widths : dict
+        Channels of layers that were pruned, as `nets.pruning.set_widths` takes them.
+    int8 : bool
+        The file holds an 8-bit form of the network as well, which OpenVINO runs.
     task : str
         "segment".
     provenance : dict
@@ -88,6 +93,8 @@ class ModelSpec:
     halo_px: int = 64
     options: dict[str, Any] = field(default_factory=dict)
     normalisation: str = "standard"
+    widths: dict[str, list[int]] = field(default_factory=dict)
+    int8: bool = False
     task: str = "segment"
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -168,6 +175,7 @@ def new_model(spec: ModelSpec | ClassifierSpec) -> Model | Classifier: ...
 def new_model(spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
     """Return a model with random weights (torch's global generator)."""
     from napari_cellseg.nets.classifiers import build_classifier
+    from napari_cellseg.nets.pruning import set_widths
     from napari_cellseg.nets.segmenters import build_segmenter
 
     if isinstance(spec, ClassifierSpec):
@@ -177,6 +185,8 @@ def new_model(spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
     net = build_segmenter(
         spec.architecture, spec.encoder, channels=spec.channels, outputs=spec.outputs, options=spec.options
     )
+    if spec.widths:
+        set_widths(net, spec.widths)
     return Model(spec, net.eval())
 
 
@@ -258,6 +268,8 @@ def load_model(path: str | Path, *, task: Task) -> Model | Classifier: ...
 def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifier:
     """Load a model for inference: float32, on the CPU, in evaluation mode.
 
+    The network of a segmenter that was used before is read when it is first asked for.
+
     Parameters
     ----------
     path : str or Path
@@ -271,10 +283,40 @@ def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifie
         If the file is missing, damaged, foreign or for another task, or its weights do not fit
         its spec.
     """
+    path, spec = Path(path), read_spec(path, task=task)
+    sha256 = file_sha256(path)
+    keep_freed_memory()
+    if isinstance(spec, ModelSpec) and is_known(path, sha256):
+        return _OnDisk(spec, sha256=sha256, path=path)
+    return replace(_read(path, spec), sha256=sha256, path=path)
+
+
+class _OnDisk(Model):
+    """A model whose network is read from its file when somebody asks for it.
+
+    Who has OpenVINO run a network that was converted before never does, and is spared the seconds and
+    the memory that torch takes.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, net: torch.nn.Module | None = None, sha256: str = "", path: Path | None = None
+    ) -> None:
+        vars(self).update(spec=spec, sha256=sha256, path=path, **({} if net is None else {"net": net}))
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "net" or self.path is None:
+            raise AttributeError(name)
+        return vars(self).setdefault("net", _read(self.path, self.spec).net)
+
+
+@overload
+def _read(path: Path, spec: ModelSpec) -> Model: ...
+@overload
+def _read(path: Path, spec: ModelSpec | ClassifierSpec) -> Model | Classifier: ...
+def _read(path: Path, spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
+    """Return a model with the weights in a file."""
     from safetensors.torch import load_file
 
-    spec = read_spec(path, task=task)
-    keep_freed_memory()
     try:
         model = _unfilled(spec)
     except CellsegError as error:
@@ -287,7 +329,7 @@ def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifie
     try:
         tensors = load_file(path)
         model.net.load_state_dict(
-            {n: tensor for n, tensor in tensors.items() if not n.startswith(OPTIMISER)},
+            {n: tensor for n, tensor in tensors.items() if not n.startswith((OPTIMISER, INT8))},
             assign=isinstance(model, Classifier),
         )
     except RuntimeError as error:
@@ -295,7 +337,7 @@ def load_model(path: str | Path, *, task: Task = "segment") -> Model | Classifie
         raise CellsegError(
             f"{path}: the weights do not fit the spec ({first})", "an intact model file"
         ) from None
-    return replace(model, sha256=file_sha256(path), path=Path(path))
+    return model
 
 
 def _unfilled(spec: ModelSpec | ClassifierSpec) -> Model | Classifier:
@@ -344,6 +386,11 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dic
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         temporary.chmod(mode)  # the library's is for the owner alone
     return path
+
+
+def model_id(path: Path) -> str:
+    """Return what a table calls the model in a file: its name and the beginning of its hash."""
+    return id_of(path, file_sha256(path))
 
 
 def file_sha256(path: str | Path) -> str:

@@ -13,7 +13,12 @@ HOUGH_VOTES = 10
 
 
 def skeleton_branches(
-    plane: NDArray[Any], threshold: float, *, width_px: float, gap_px: float
+    plane: NDArray[Any],
+    threshold: float,
+    *,
+    width_px: float,
+    gap_px: float,
+    image: NDArray[Any] | None = None,
 ) -> list[Centreline]:
     """Return the branches of the skeleton, each by itself: every crossing ends a filament."""
     skeleton = skeleton_graph(plane, threshold, width_px)
@@ -24,7 +29,14 @@ def skeleton_branches(
     ]
 
 
-def hough_lines(plane: NDArray[Any], threshold: float, *, width_px: float, gap_px: float) -> list[Centreline]:
+def hough_lines(
+    plane: NDArray[Any],
+    threshold: float,
+    *,
+    width_px: float,
+    gap_px: float,
+    image: NDArray[Any] | None = None,
+) -> list[Centreline]:
     """Return straight lines of the skeleton, found by a probabilistic Hough transform.
 
     See Galamhos, Matas and Kittler (1999), doi:10.1109/CVPR.1999.786993.

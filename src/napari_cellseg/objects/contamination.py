@@ -2,9 +2,11 @@
 
 A plain detector for exclusion: what is much darker than the vitreous ice over tens of
 nanometres. Who needs borders to a pixel, or to tell carbon from ice, paints a class
-"contamination" and trains a model on it.
+"contamination" (or "carbon", "ice") and trains a model on it; see `contamination_indices`.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from scipy import ndimage
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.settings import Settings
 
+NAMES = {"contamination", "carbon", "ice"}
 BINS_IN_BLUR = 3  # pixels that the blur is wide on the smaller copy it is measured on
 AROUND_SCALES, ICE_PERCENT = (16.0, 48.0), 75  # the ice is what is bright within so many scales
 LEAST_CONTRAST = 0.03  # of the ice's brightness
@@ -41,6 +44,19 @@ class ContaminationSettings(Settings):
 
 
 DEFAULTS = ContaminationSettings()
+
+
+def contamination_indices(classes: Sequence[str]) -> list[int]:
+    """Return which classes are contamination by their names: they speak of carbon, ice or contamination.
+
+    Examples
+    --------
+    >>> contamination_indices(["not annotated", "background", "filament", "Carbon edge", "device"])
+    [3]
+    """
+    return [
+        index for index, name in enumerate(classes) if NAMES & set(re.findall(r"[^\W\d_]+", name.lower()))
+    ]
 
 
 def find_contamination(

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.objects.baselines import hough_lines, skeleton_branches
+from napari_cellseg.objects.brightness import LEAST_PROBABILITY, end_levels
 from napari_cellseg.objects.centrelines import Centreline, centrelines_of
+from napari_cellseg.objects.edges import with_edges
 from napari_cellseg.objects.orientation import Orientation
 from napari_cellseg.objects.pairing import Ends, chains_of, pair_ends
 from napari_cellseg.objects.profiles import sampled
@@ -21,13 +23,14 @@ from napari_cellseg.objects.settings import TraceSettings
 from napari_cellseg.objects.skeleton import mean_width, skeleton_graph
 
 DEFAULTS = TraceSettings()
-SHORTEST_WIDTHS = 3.0  # where no least length is given
+SHORTEST_WIDTHS = 2.5  # where no least length is given
 THICKEST_SHARE = 0.25  # of the shorter side of the image: what is wider is no filament
 
 
 def trace(
     plane: Any,
     *,
+    image: NDArray[Any] | None = None,
     pixel_nm: float | None = None,
     excluded: NDArray[np.bool_] | None = None,
     settings: TraceSettings = DEFAULTS,
@@ -42,6 +45,9 @@ def trace(
         Probabilities of the filament class, floats from 0 to 1; or labels, integers as in an
         annotation, of which `settings.label` is the filament; or a mask, bool. What is no number
         counts as background.
+    image : (y, x), optional
+        What the filaments are seen in: where directions leave open how they go on, those go
+        together that are equally bright. Without it probabilities serve.
     pixel_nm : float, optional
         Pixel size, for settings in nm.
     excluded : (y, x) bool, optional
@@ -72,8 +78,9 @@ def trace(
     if tracer is None:
         raise CellsegError(f"no tracer '{settings.tracer}'", f"one of {', '.join(TRACERS)}")
     likely = _likely(plane, settings.label)
-    if excluded is not None and excluded.shape != likely.shape:
-        raise CellsegError(f"an exclusion of shape {excluded.shape}", f"{likely.shape} as the image")
+    for name, other in (("an exclusion", excluded), ("an image", image)):
+        if other is not None and other.shape != likely.shape:
+            raise CellsegError(f"{name} of shape {other.shape}", f"{likely.shape} as the plane")
     width_px = settings.pixels("width", pixel_nm) or mean_width(likely >= settings.threshold)
     if not 0 < width_px < THICKEST_SHARE * min(likely.shape):
         return []
@@ -84,6 +91,7 @@ def trace(
         settings.threshold,
         width_px=width_px,
         gap_px=width_px if gap_px is None else gap_px,
+        image=None if image is None else orientation.turned(np.nan_to_num(image, posinf=0, neginf=0)),
     )
     filaments = []
     for line in lines:
@@ -118,14 +126,24 @@ def instance_labels(filaments: Sequence[Filament], shape: tuple[int, int]) -> ND
 
 
 def pair_and_trace(
-    plane: NDArray[Any], threshold: float, *, width_px: float, gap_px: float
+    plane: NDArray[Any],
+    threshold: float,
+    *,
+    width_px: float,
+    gap_px: float,
+    image: NDArray[Any] | None = None,
 ) -> list[Centreline]:
     """Return centrelines that go on through crossings; see `objects.pairing`."""
-    segments = segments_of(skeleton_graph(plane, threshold, width_px), plane, threshold)
+    skeleton = skeleton_graph(plane, threshold, width_px)
+    segments = segments_of(skeleton, plane, threshold)
     if not segments:
         return []
-    ends = Ends.of(segments)
-    pairs = pair_ends(ends, segments, plane, threshold, gap_px=gap_px)
+    segments, tips = with_edges(segments, skeleton.means, skeleton.reduction, threshold)
+    seen_in = plane if image is None and plane.dtype != bool else image
+    level = None if seen_in is None else end_levels(segments, seen_in)
+    ends = Ends.of(segments, tips, level)
+    least = LEAST_PROBABILITY if image is None else 0.0
+    pairs = pair_ends(ends, segments, plane, threshold, gap_px=gap_px, least_level=least)
     chains = chains_of(segments, ends, pairs)
     return centrelines_of(chains, segments, plane, threshold)
 
@@ -202,8 +220,8 @@ class Tracer:
     Attributes
     ----------
     trace : callable
-        ``trace(plane, threshold, width_px=, gap_px=) -> [Centreline]``; the plane (y, x) is a mask or
-        probabilities.
+        ``trace(plane, threshold, width_px=, gap_px=, image=) -> [Centreline]``; the plane (y, x) is a
+        mask or probabilities, the image (y, x) or None.
     description : str
         One line for lists and forms.
     """
@@ -214,7 +232,8 @@ class Tracer:
 
 TRACERS: dict[str, Tracer] = {
     "pairing": Tracer(
-        pair_and_trace, "through crossings: ends are paired by direction, bend and width; smooth, sub-pixel"
+        pair_and_trace,
+        "through crossings: ends are paired by direction, bend, width and brightness; smooth, sub-pixel",
     ),
     "skeleton": Tracer(skeleton_branches, "branches of the skeleton, to compare with: crossings end them"),
     "hough": Tracer(hough_lines, "straight lines by a Hough transform, to compare with"),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_cellseg.objects.brightness import unlike
 from napari_cellseg.objects.segments import End, Segment
 from napari_cellseg.objects.tracks import follow
 
@@ -29,8 +30,11 @@ RING_WIDTHS = 4.0  # length from which a segment may close on itself
 ALONG_WIDTHS = 2.0  # length of another filament's middle that a link may follow at the price of 1
 ON_MIDDLE = 0.3  # widths
 TRACK_ERROR, TRACK_TURN, TRACK_MOST, TRACK_MIX = 0.15, 0.12, 20.0, 0.7
+TIP = 5.0  # price of a link through the mask from where the outline shows a tip
+TIP_AHEAD, TIP_BESIDE = (-0.3, 2.0), 0.25  # widths between an end and its tip
 LINK_POINTS = 48
 INSIDE = 0.97  # share of a link that has to lie in the mask, but for gaps that may be closed
+NO_TIPS = np.empty((0, 2))
 
 
 @dataclass(frozen=True)
@@ -42,24 +46,51 @@ class Ends:
     direction: NDArray[np.float64]
     width: NDArray[np.float64]
     length: NDArray[np.float64]
+    tip: NDArray[np.bool_]
+    level: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, segments: list[Segment]) -> "Ends":
-        """Return the ends of all segments that are no rings, as far as they have any."""
+    def of(
+        cls,
+        segments: list[Segment],
+        tips: NDArray[np.float64] = NO_TIPS,
+        level: NDArray[np.float64] | None = None,
+    ) -> "Ends":
+        """Return the ends of all segments that are no rings.
+
+        Parameters
+        ----------
+        segments : list of Segment
+        tips : (t, 2) float64
+            Where filaments are seen to end.
+        level : (e,) float64, optional
+            How bright the filament is at each end.
+        """
         listed: list[tuple[int, End]] = [
             (number, end) for number, one in enumerate(segments) for end in one.ends or ()
         ]
+        point = np.array([end.point for _, end in listed]).reshape(-1, 2)
+        direction = np.array([end.direction for _, end in listed]).reshape(-1, 2)
+        width = np.array([end.width_px for _, end in listed])
         return cls(
             np.array([number for number, _ in listed], np.intp),
-            np.array([end.point for _, end in listed]).reshape(-1, 2),
-            np.array([end.direction for _, end in listed]).reshape(-1, 2),
-            np.array([end.width_px for _, end in listed]),
+            point,
+            direction,
+            width,
             np.array([segments[number].length_px for number, _ in listed]),
+            _lead_into(tips, point, direction, width),
+            level,
         )
 
 
 def pair_ends(
-    ends: Ends, segments: list[Segment], plane: NDArray[Any], threshold: float, *, gap_px: float
+    ends: Ends,
+    segments: list[Segment],
+    plane: NDArray[Any],
+    threshold: float,
+    *,
+    gap_px: float,
+    least_level: float = 0.0,
 ) -> list[tuple[int, int]]:
     """Return the pairs of ends (numbers) that are joined, each end at most once.
 
@@ -74,8 +105,12 @@ def pair_ends(
         Links run where the plane reaches it.
     gap_px : float
         Length outside of the mask that a link may have nevertheless.
+    least_level : float
+        A difference of brightness that says nothing.
     """
     one, other, cost = _candidates(ends, gap_px)
+    if ends.level is not None:
+        cost = cost + unlike(ends.level, one, other, least_level)
     likely = cost < 2 * ALONE
     one, other, cost = one[likely], other[likely], cost[likely]
     curves = link_points(
@@ -90,6 +125,8 @@ def pair_ends(
     if len(one):
         cost = cost + _missed(ends, one, other, plane, threshold)
     cost = cost + _along(curves, ends, one, other, segments) * length / (ALONG_WIDTHS * ends.width[one])
+    covered = outside <= (1 - INSIDE) * length
+    cost = cost + np.where(covered, TIP * (ends.tip[one].astype(float) + ends.tip[other]), 0)
     allowed = np.where(gap_px > 0, np.maximum(gap_px, (1 - INSIDE) * length), (1 - INSIDE) * length)
     cost = cost + np.where(outside > (1 - INSIDE) * length, ALONE * outside / max(gap_px, 1e-9), 0)
     kept = (outside <= allowed) & (cost < 2 * ALONE)
@@ -152,6 +189,20 @@ def _missed(
         off = near / (TRACK_ERROR * ends.width[stop])
         both.append(np.minimum(off**2 + (turn / TRACK_TURN) ** 2, TRACK_MOST))
     return np.minimum(*both) * TRACK_MIX + np.maximum(*both) * (1 - TRACK_MIX)
+
+
+def _lead_into(
+    tips: NDArray[np.float64],
+    point: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    width: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Return which ends (e,) have a tip (t, 2) straight ahead."""
+    away = (tips[None] - point[:, None]) / width[:, None, None]
+    ahead = (away * direction[:, None]).sum(axis=2)
+    beside = np.abs(away[..., 0] * direction[:, None, 1] - away[..., 1] * direction[:, None, 0])
+    near = (ahead > TIP_AHEAD[0]) & (ahead < TIP_AHEAD[1]) & (beside < TIP_BESIDE)
+    return np.asarray(near.any(axis=1))
 
 
 def _along(

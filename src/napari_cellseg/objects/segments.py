@@ -128,14 +128,14 @@ def _cut(
         # an unclear tip is the round or ragged end of a filament, but not if it is long
         before, after = along[first], along[-1] - along[stop - 1]
         ends = (
-            _end(points[::-1], wide, before, joined[0] or before > wide),
-            _end(points, wide, after, joined[1] or after > wide),
+            end_of(points[::-1], wide, before, joined[0] or before > wide),
+            end_of(points, wide, after, joined[1] or after > wide),
         )
         found.append(Segment(points, wide, ends))
     return found
 
 
-def _end(points: NDArray[np.float64], width_px: float, reach_px: float, joined: bool) -> End:
+def end_of(points: NDArray[np.float64], width_px: float, reach_px: float, joined: bool) -> End:
     """Return the last point, smoothed, and how the points arrive there."""
     back = arc(points[::-1])[::-1]
     near = back <= FIT_WIDTHS * width_px

@@ -23,7 +23,7 @@ class TraceSettings(Settings):
     )
     gap_px: float | None = Field(None, ge=0, description="The same in pixels.")
     min_length_nm: float | None = Field(
-        None, ge=0, description="Shorter filaments are left out, in nm; empty = three widths."
+        None, ge=0, description="Shorter filaments are left out, in nm; empty = two and a half widths."
     )
     min_length_px: float | None = Field(None, ge=0, description="The same in pixels.")
     min_radius_nm: float | None = Field(

@@ -59,11 +59,14 @@ class Skeleton:
         (row, col) of the junctions in pixels of the mask.
     reduction : int
         Mask pixels along a pixel the skeleton was taken on.
+    means : (y, x) float32
+        Of the mask or the probabilities, the mean in each of these.
     """
 
     branches: tuple[Branch, ...]
     junctions: NDArray[np.float64]
     reduction: int
+    means: NDArray[np.float32]
 
 
 def mean_width(mask: NDArray[np.bool_]) -> float:
@@ -99,9 +102,9 @@ def skeleton_graph(plane: NDArray[Any], threshold: float, width_px: float) -> Sk
         About the width of a filament.
     """
     factor = reduction(width_px)
-    small = _reduced(plane, factor, threshold, width_px)
+    means = _block_means(plane, factor, width_px)
     margin = int(np.ceil(width_px / factor)) + 1
-    small = _tidied(small, width_px / factor)
+    small = _tidied(means >= threshold, width_px / factor)
     padded = np.pad(np.pad(small, margin, mode="edge"), 1)
     thin = _thinned(padded)
     distance = np.asarray(ndimage.distance_transform_edt(padded), np.float64)
@@ -132,6 +135,7 @@ def skeleton_graph(plane: NDArray[Any], threshold: float, width_px: float) -> Sk
         ),
         placed(middles),
         factor,
+        means,
     )
 
 
@@ -149,8 +153,8 @@ def reduction(width_px: float) -> int:
     return max(1, min(4, int(width_px / 8)), int(width_px / 32) if width_px > 128 else 1)
 
 
-def _reduced(plane: NDArray[Any], factor: int, threshold: float, width_px: float) -> NDArray[np.bool_]:
-    """Return blocks of `factor` pixels a side whose mean reaches the threshold."""
+def _block_means(plane: NDArray[Any], factor: int, width_px: float) -> NDArray[np.float32]:
+    """Return the means of blocks of `factor` pixels a side; of probabilities a little blurred."""
     rows, cols = (-(-side // factor) for side in plane.shape)
     if plane.shape != (rows * factor, cols * factor):
         lacking = [(0, rows * factor - plane.shape[0]), (0, cols * factor - plane.shape[1])]
@@ -165,7 +169,7 @@ def _reduced(plane: NDArray[Any], factor: int, threshold: float, width_px: float
         total = band.reshape(rows, cols, factor).sum(axis=2, dtype=kind)
     if kind is np.float32:  # probabilities are less even than what a person draws
         total = ndimage.gaussian_filter(total, SMOOTH_WIDTHS * width_px / factor, mode="nearest")
-    return np.asarray(total >= threshold * factor**2)
+    return np.asarray(total, np.float32) / np.float32(factor**2)
 
 
 def _tidied(mask: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:

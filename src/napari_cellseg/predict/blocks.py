@@ -143,10 +143,10 @@ class Network:
     """Runs windows (c, y, x), one at a time on a device, in smaller pieces where memory ran out."""
 
     def __init__(self, model: Model, grid: Grid, settings: SegmentSettings) -> None:
-        from napari_cellseg.nets.backends import pick_device
+        from napari_cellseg.nets.backends import run_device
 
         self.model, self.grid, self.settings = model, grid, settings
-        self.device = pick_device(settings.device)
+        self.device = run_device(settings.backend, settings.device)
         self.most_px = float("inf")
         self.forward: Forward | None = None
 
@@ -161,8 +161,13 @@ class Network:
 
         chosen = self.settings
         if self.forward is None:
+            rows, cols = self.grid.working or self.grid.shape
             self.forward = prepare(
-                self.model, backend=chosen.backend, device=chosen.device, precision=chosen.precision
+                self.model,
+                backend=chosen.backend,
+                device=chosen.device,
+                precision=chosen.precision,
+                work_px=rows * cols * chosen.views,
             )
         if window[0].size <= self.most_px:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -222,7 +222,12 @@ class TableDone:
 
 
 def classify_to_table(
-    crops: Crops, model: Classifier, out: Path, *, settings: ClassifySettings | None = None
+    crops: Crops,
+    model: Classifier,
+    out: Path,
+    *,
+    settings: ClassifySettings | None = None,
+    batches: Iterable[Classified] | None = None,
 ) -> Iterator[TableProgress | TableDone]:
     """Write a line for each cell into a CSV file, whole or not at all; yield how far it is.
 
@@ -235,6 +240,8 @@ def classify_to_table(
     out : Path
         The CSV file; what was left out goes into ``<stem>_left_out.csv`` beside it.
     settings : ClassifySettings, optional
+    batches : iterable of Classified, optional
+        What is written, where that is worked out elsewhere; otherwise what `classify` yields.
 
     Yields
     ------
@@ -247,7 +254,7 @@ def classify_to_table(
         probabilities = (f"p_{name}" for name in names)
         writer.writerow(("path", "id", "sample", "label", "confidence", *probabilities, "model"))
         done = 0
-        for batch in classify(crops, model, settings=settings):
+        for batch in classify(crops, model, settings=settings) if batches is None else batches:
             for index, row, label in zip(batch.indices, batch.probabilities, batch.labels, strict=True):
                 who = (crops.paths[index], crops.ids[index], crops.samples[index])
                 shares = (f"{value:.6f}" for value in row)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
-from napari_cellseg.formats.star import star_text
+from napari_cellseg.formats.relion import IMAGE, MICROGRAPH, segment_columns
+from napari_cellseg.formats.star import Table, read_tables, star_text
 from napari_cellseg.images.whole_files import replace_whole, write_whole
 from napari_cellseg.objects.boxes import Boxes, cut_boxes
 from napari_cellseg.objects.straighten import straighten
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_cellseg.images.filament import Filament
     from napari_cellseg.settings import ExportSettings
 
+PARTICLE_TABLE, GROUP = "particles", "rlnOpticsGroup"
 STRIP_WIDTHS = BOX_WIDTHS = 2.0  # filament widths across a strip or a box, where it is not said
 
 
@@ -61,10 +63,11 @@ def write_strips(
     targets = [out / f"{name}_filament{one.id:03d}.tif" for one in filaments]
     _refuse(targets, overwrite)
     density = None if pixel_nm is None else (1e7 / pixel_nm, 1e7 / pixel_nm)
-    for filament, target in zip(filaments, targets, strict=True):
-        wide = width_px or STRIP_WIDTHS * (filament.width_px or 0)
+    widths = [width_px or STRIP_WIDTHS * (filament.width_px or 0) for filament in filaments]
+    for filament, wide in zip(filaments, widths, strict=True):  # before the first one is written
         if not wide:
             raise CellsegError(f"filament {filament.id} without a width", "a width of the strips", "give it")
+    for filament, target, wide in zip(filaments, targets, widths, strict=True):
         strip = straighten(plane, filament, wide)
         with replace_whole(target) as part:
             tifffile.imwrite(
@@ -150,7 +153,10 @@ def write_boxes(
             "at least one box",
             "make boxes smaller, or pad them",
         )
-    text = star_text("particles", _columns(boxes, stack.name, micrograph, pixel_nm))
+    count = len(boxes.pixels)
+    columns = {MICROGRAPH: [micrograph] * count}
+    columns[IMAGE] = [f"{number:06d}@{stack.name}" for number in range(1, count + 1)]
+    text = star_text(PARTICLE_TABLE, columns | segment_columns(boxes.filaments, boxes.segments, pixel_nm))
     with replace_whole(stack) as part, mrcfile.new(part, boxes.pixels, overwrite=True) as file:
         file.set_image_stack()
         file.voxel_size = 10 * pixel_nm
@@ -158,29 +164,44 @@ def write_boxes(
     return stack, table
 
 
-def _columns(boxes: Boxes, stack: str, micrograph: str, pixel_nm: float) -> dict[str, list[object]]:
-    count = [len(cut.points) for cut in boxes.segments]
-    points = np.concatenate([cut.points for cut in boxes.segments])
-    owner = np.repeat(np.arange(len(count)), count)
-    columns: dict[str, list[object]] = {
-        "rlnMicrographName": [micrograph] * len(points),
-        "rlnImageName": [f"{number:06d}@{stack}" for number in range(1, len(points) + 1)],
-        "rlnCoordinateX": points[:, 1].tolist(),
-        "rlnCoordinateY": points[:, 0].tolist(),
-        "rlnHelicalTubeID": [boxes.filaments[number].id for number in owner],
-        "rlnAngleTiltPrior": [90.0] * len(points),
-        "rlnAnglePsiPrior": np.concatenate([cut.psi_degrees for cut in boxes.segments]).tolist(),
-        "rlnHelicalTrackLengthAngst": (
-            np.concatenate([cut.track_px for cut in boxes.segments]) * 10 * pixel_nm
-        ).tolist(),
-        "rlnAnglePsiFlipRatio": [0.5] * len(points),
+def write_particles(path: Path, tables: Sequence[tuple[Path, float, int]], *, folder: Path) -> None:
+    """Write the list of the boxes of several micrographs, with the table of optics groups.
+
+    Boxes of one size and pixel size are a group. Of the optics only what an image says is there:
+    RELION wants ``rlnVoltage`` and ``rlnSphericalAberration`` added to the groups.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there.
+    tables : sequence of (table, pixel_nm, box_px)
+        STAR files that `write_boxes` wrote, each with at least one box.
+    folder : Path
+        That of the stacks, as the list shall name it: RELION counts paths from its project's root.
+
+    Raises
+    ------
+    CellsegError
+        If the folder has a space, which RELION cannot read.
+    """
+    groups: dict[tuple[float, int], int] = {}
+    read: list[Table] = []
+    for file, pixel_nm, box_px in tables:
+        table = read_tables(file.read_text(encoding="utf-8"), file.name)[PARTICLE_TABLE]
+        boxes = [name.partition("@") for name in table[IMAGE]]
+        table[IMAGE] = [f"{number}@{(folder / stack).as_posix()}" for number, _, stack in boxes]
+        group = groups.setdefault((pixel_nm, box_px), len(groups) + 1)
+        read.append(table | {GROUP: [str(group)] * len(boxes)})
+    columns = [name for name in read[0] if all(name in table for table in read)]  # not all have scores
+    optics: dict[str, Sequence[object]] = {
+        GROUP: list(groups.values()),
+        f"{GROUP}Name": [f"opticsGroup{group}" for group in groups.values()],
+        "rlnImagePixelSize": [10 * pixel_nm for pixel_nm, _ in groups],
+        "rlnImageSize": [box_px for _, box_px in groups],
+        "rlnImageDimensionality": [2] * len(groups),
     }
-    scores = [one.score for one in boxes.filaments]
-    if any(score is not None for score in scores):
-        columns["rlnAutopickFigureOfMerit"] = [
-            1.0 if scores[number] is None else float(scores[number] or 0.0) for number in owner
-        ]
-    return columns
+    joint = {name: [value for table in read for value in table[name]] for name in columns}
+    write_whole(path, star_text("optics", optics) + star_text(PARTICLE_TABLE, joint))
 
 
 def _refuse(targets: Sequence[Path], overwrite: bool) -> None:

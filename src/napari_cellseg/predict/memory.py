@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from napari_cellseg.nets.machine import threads
+from napari_cellseg.nets.model_cache import cache_folder, note_fact, read_facts
 
 if TYPE_CHECKING:
     import torch
 
+    from napari_cellseg.nets.model import Model
+
+FACT = "bytes a pixel"
+
 CPU_BYTES = 1_000_000_000
 """What a block may take on a CPU: a raw pass is as fast per pixel at 512 px as at 1856 px."""
 
+PROCESS_BYTES = 2_000_000_000
+"""What a process with a block may hold in all, where it is more: of larger blocks less is halo."""
+
 SHARE = 0.5  # of what is free: somebody else works here too
-WORKSPACE = 1.25  # buffers of the convolution libraries come on top of the tensors
 
 
-def window_px(
-    net: torch.nn.Module, *, channels: int, stride: int, device: str, cpu_bytes: float = CPU_BYTES
-) -> int:
-    """Return how many pixels one window of `net` may have on `device`.
+def window_px(needed: float, *, device: str, cpu_bytes: float = CPU_BYTES) -> int:
+    """Return how many pixels one window of a network may have on `device`.
 
     Parameters
     ----------
-    net : torch.nn.Module
-    channels, stride : int
-        As in the model's spec.
+    needed : float
+        Bytes for each of them, see `bytes_per_px` and `bytes_beside`.
     device : str
         "cpu", "mps" or "cuda".
     cpu_bytes : float
@@ -33,20 +41,65 @@ def window_px(
     within = free_bytes(device) * SHARE
     if not device.startswith("cuda"):
         within = min(within, cpu_bytes)
-    return int(within / (WORKSPACE * bytes_per_px(net, channels=channels, stride=stride)))
+    return int(within / needed)
+
+
+def bytes_beside(channels: int, outputs: int) -> float:
+    """Return the bytes for a pixel of a window that lie beside the network while it runs, on a CPU.
+
+    Two windows in float32, the answers of three, and what writing makes of one.
+
+    Examples
+    --------
+    >>> bytes_beside(1, 2)
+    42.0
+    """
+    return 2 * 4.0 * channels + (3 * 4 + 4 + 1) * outputs
+
+
+def cpu_bytes() -> float:
+    """Return what a block may take on this CPU, beside what the process holds already.
+
+    More than `CPU_BYTES` only if as many processes can have it as would share the processors.
+    """
+    import psutil
+
+    processes = max(1, (os.cpu_count() or 1) // threads())
+    within = psutil.virtual_memory().available * SHARE / processes
+    return max(CPU_BYTES, min(within, PROCESS_BYTES - _held_before()))
+
+
+@functools.cache
+def _held_before() -> int:
+    """Return the bytes that the process held before its first block: later ones have what that one leaves."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def free_bytes(device: str) -> float:
     """Return the bytes that are free on `device`."""
     import psutil
-    import torch
 
     if device.startswith("cuda"):
+        import torch
+
         return float(torch.cuda.mem_get_info(device)[0])
     return float(psutil.virtual_memory().available)
 
 
-def bytes_per_px(net: torch.nn.Module, *, channels: int, stride: int) -> float:
+def bytes_per_px(model: Model) -> float:
+    """Return the most bytes alive at a time in a forward pass of a model, per pixel; worked out once."""
+    folder = cache_folder(model)
+    known = read_facts(folder).get(FACT)
+    if isinstance(known, float):
+        return known
+    counted = count_bytes(model.net, channels=model.spec.channels, stride=model.spec.stride)
+    note_fact(folder, FACT, counted)
+    return counted
+
+
+def count_bytes(net: torch.nn.Module, *, channels: int, stride: int) -> float:
     """Return the most bytes alive at a time in a forward pass, per pixel, without running it.
 
     The network runs on tensors without data (torch's meta device) while a mode counts what

@@ -83,14 +83,22 @@ def _plan_one(image: Image, model: Model, settings: SegmentSettings) -> Grid:
             for source, other in zip(image.shape, working, strict=True)
         )
         return replace(empty, block=(rows, cols))
-    from napari_cellseg.nets.backends import pick_device
-    from napari_cellseg.predict.memory import CPU_BYTES, window_px
+    from napari_cellseg.nets.backends import BACKENDS, pick_backend, run_device
+    from napari_cellseg.predict.memory import bytes_beside, bytes_per_px, cpu_bytes, window_px
 
-    device = pick_device(settings.device)
-    for cpu_bytes in (CPU_BYTES, 2 * CPU_BYTES, 4 * CPU_BYTES):
-        most_px = window_px(
-            model.net, channels=model.spec.channels, stride=stride, device=device, cpu_bytes=cpu_bytes
-        )
+    device = run_device(settings.backend, settings.device)
+    backend = pick_backend(
+        model, backend=settings.backend, device=device, precision=settings.precision, work_px=0
+    )
+    entry = BACKENDS[backend]
+    exact, rough = entry.workspace
+    precise = entry.precision(model, device, settings.precision) == "float32"
+    needed = (exact if precise else rough) * bytes_per_px(model)
+    if not device.startswith("cuda"):  # there the rest lies elsewhere
+        needed += bytes_beside(model.spec.channels, model.spec.outputs)
+    most = cpu_bytes()
+    for within in (most, 2 * most, 4 * most):
+        most_px = window_px(needed, device=device, cpu_bytes=within)
         block = block_shape(image.shape, most_px, halo=empty.halo, stride=stride, working=working)
         grid = replace(empty, block=block)
         if grid.cost < MOSTLY_HALO:

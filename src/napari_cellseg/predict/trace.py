@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,19 @@ from napari_cellseg.formats.coordinates import WRITERS, coordinate_file, named, 
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, read_mask, suggest_polarity
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import read_image, stem
-from napari_cellseg.images.whole_files import write_errors
-from napari_cellseg.objects.contamination import find_contamination
+from napari_cellseg.images.remote import Place, Url, names_in, placed, send
+from napari_cellseg.objects.contamination import contamination_indices, find_contamination
 from napari_cellseg.objects.filaments import DEFAULTS, TRACERS, trace
 from napari_cellseg.objects.settings import TraceSettings
 from napari_cellseg.predict.refine import final_labels, finished_note
+from napari_cellseg.predict.scheduler import check_scheduler, run_all
+from napari_cellseg.predict.staging import staged, summary_in
 from napari_cellseg.predict.store import read_own
-from napari_cellseg.predict.summary import Summary
 from napari_cellseg.settings import ExportSettings
 
 LABELS_ENDING = "_labels"  # as `segment` names its outputs
 LIST = "autopick.star"
+COLUMNS = ("path", "status", "message", "seconds", "filaments")
 EXPORT_DEFAULTS = ExportSettings()
 
 
@@ -37,24 +39,24 @@ class Traced:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Url
         Labels, mask or result.
     status : str
         "done" or "failed".
     message : str
         Why it failed, or what should be said of the file that was written.
     seconds : float
-    output : Path or None
+    output : Path, Url or None
         The coordinate file.
     coordinates : Coordinates or None
         What was found.
     """
 
-    path: Path
+    path: Place
     status: str
     message: str = ""
     seconds: float = 0.0
-    output: Path | None = None
+    output: Place | None = None
     coordinates: Coordinates | None = None
 
 
@@ -76,30 +78,80 @@ class Found:
     notice: str = ""
 
 
+@dataclass(frozen=True)
+class TraceFile:
+    """All that is said of how files are traced; called with one and its target it does that.
+
+    Attributes
+    ----------
+    format, polarity, pixel_nm, avoid_contamination, overwrite, settings, export
+        As in `trace_files`.
+    """
+
+    format: str
+    polarity: Polarity | None = None
+    pixel_nm: float | None = None
+    avoid_contamination: bool = False
+    overwrite: bool = False
+    settings: TraceSettings = DEFAULTS
+    export: ExportSettings = EXPORT_DEFAULTS
+
+    def __call__(self, job: tuple[Place, Place, Place | None]) -> Traced:
+        """Trace a file into another; the third, if any, is its micrograph."""
+        path, target, micrograph = job
+        start = time.monotonic()
+        with staged() as stage:
+            near = stage.near(target)
+            try:
+                found = _traced(
+                    stage.fetch(path),
+                    stage.fetch(micrograph) if micrograph else None,
+                    self.polarity,
+                    self.pixel_nm,
+                    self.avoid_contamination,
+                    self.settings,
+                )
+                found = replace(found, micrograph=str(micrograph or ""))
+                written = write_coordinates(
+                    near, found, format=self.format, overwrite=self.overwrite, settings=self.export
+                )
+            except CellsegError as error:
+                if isinstance(error.__cause__, OSError) and error.found.startswith(str(near)):
+                    raise  # the disk or the folder: the next file would fail as well
+                return Traced(path, "failed", stage.told(str(error)), time.monotonic() - start)
+            if isinstance(target, Url):
+                send(near, target)
+        said = "; ".join((*found.notices, *written.notices))
+        return Traced(path, "done", said, time.monotonic() - start, target, found)
+
+
 def trace_files(
     paths: Sequence[Path | str],
     out: Path | str,
     *,
     format: str,
-    images: Sequence[Path] = (),
+    images: Sequence[Path | str] = (),
     polarity: Polarity | None = None,
     pixel_nm: float | None = None,
     avoid_contamination: bool = False,
     overwrite: bool = False,
+    scheduler: str = "",
     settings: TraceSettings = DEFAULTS,
     export: ExportSettings = EXPORT_DEFAULTS,
 ) -> Iterator[Traced]:
-    """Trace files one after the other; ``summary.csv`` is complete at any moment.
+    """Trace files; ``summary.csv`` is complete at any moment.
 
     Parameters
     ----------
-    paths : sequence of Path
-        ``NAME.ome.zarr`` results, ``NAME_labels.tif``, masks or probabilities as float images.
-    out : Path
-        Folder; made if it is not there.
+    paths : sequence of Path or str
+        ``NAME.ome.zarr`` results, ``NAME_labels.tif``, masks or probabilities as float images; files
+        here, or addresses such as ``s3://BUCKET/KEY``.
+    out : Path or str
+        Folder, here or in a store; made if it is not there.
     format : str
-        One of `WRITERS`; for RELION the list of all files, ``autopick.star``, is written last.
-    images : sequence of Path
+        One of `WRITERS`; for RELION the list of all files, ``autopick.star``, is written last, unless
+        some are in a store, where RELION reads nothing.
+    images : sequence of Path or str
         The micrographs, found by name: they say which way rows are counted, and where the
         contamination is.
     polarity : str, optional
@@ -107,53 +159,58 @@ def trace_files(
     pixel_nm : float, optional
         Pixel size in nm, instead of what the files say.
     avoid_contamination : bool
-        Trace nothing on carbon and ice; see `objects.contamination`.
+        Trace nothing on carbon and ice: classes called so, where the result has them, else what is
+        dark in the micrograph; see `objects.contamination`.
     overwrite : bool
         Replace coordinate files that are there.
+    scheduler : str
+        Who does it, see `predict.scheduler`; empty = this process, one file after the other.
     settings : TraceSettings
     export : ExportSettings
 
     Yields
     ------
     Traced
-        One a file; "failed" where it cannot be done.
+        One a file, with a scheduler as they are through; "failed" where it cannot be done.
 
     Raises
     ------
     CellsegError
         Before anything is done: no files, two of one name, a file that is there already, an
-        unknown format or tracer. Later: a full disk.
+        unknown format, tracer or scheduler. Later: a full disk.
     """
-    out, files = Path(out), [Path(path) for path in paths]
+    out, files, pictures = placed(out), [placed(path) for path in paths], [placed(path) for path in images]
+    if scheduler:  # workers may be in another folder
+        check_scheduler(scheduler)
+        out, files = out.absolute(), [path.absolute() for path in files]
+        pictures = [path.absolute() for path in pictures]
     named(format, WRITERS)
     if settings.tracer not in TRACERS:
         raise CellsegError(f"no tracer '{settings.tracer}'", f"one of {', '.join(TRACERS)}")
-    micrographs = {stem(path): path for path in images}
+    micrographs = {stem(path): path for path in pictures}
     targets = _targets(files, out, format, overwrite)
-    with write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    summary = Summary(out / "summary.csv", columns=("path", "status", "message", "seconds", "filaments"))
-    summary.write()
-    listed: list[tuple[str, Path]] = []
-    for path, target in zip(files, targets, strict=True):
-        start = time.monotonic()
-        try:
-            micrograph = micrographs.get(micrograph_of(path))
-            found = _traced(path, micrograph, polarity, pixel_nm, avoid_contamination, settings)
-            written = write_coordinates(target, found, format=format, overwrite=overwrite, settings=export)
-        except CellsegError as error:
-            if isinstance(error.__cause__, OSError) and error.found.startswith(str(target)):
-                raise  # the disk or the folder: the next file would fail as well
-            done = Traced(path, "failed", str(error), time.monotonic() - start)
-        else:
-            said = "; ".join((*found.notices, *written.notices))
-            done = Traced(path, "done", said, time.monotonic() - start, target, found)
-            if micrograph is not None:
-                listed.append((str(micrograph), target))
-        summary.add(_row(done))
-        yield done
-    if format in ("relion", "startend") and listed:
+    work = TraceFile(format, polarity, pixel_nm, avoid_contamination, overwrite, settings, export)
+    jobs = [
+        (path, target, micrographs.get(micrograph_of(path)))
+        for path, target in zip(files, targets, strict=True)
+    ]
+    through: set[Place | None] = set()
+    with summary_in(out, COLUMNS) as summary:
+        for done in run_all(jobs, work, scheduler, _lost):
+            summary.add(_row(done))
+            through.add(done.output)
+            yield done
+    listed = [
+        (str(image), target)
+        for _, target, image in jobs
+        if isinstance(image, Path) and isinstance(target, Path) and target in through
+    ]
+    if format in ("relion", "startend") and isinstance(out, Path) and listed:
         write_list(out / LIST, listed, overwrite=True)
+
+
+def _lost(job: tuple[Place, Place, Place | None], why: str) -> Traced:
+    return Traced(job[0], "failed", f"{job[0]}: {why}")
 
 
 def find_filaments(path: Path, *, label: int = 2, polarity: Polarity | None = None) -> Found:
@@ -194,7 +251,7 @@ def find_filaments(path: Path, *, label: int = 2, polarity: Polarity | None = No
     return Found(mask_to_labels(plane, polarity) == label, pixel_nm, notice)
 
 
-def micrograph_of(path: Path) -> str:
+def micrograph_of(path: Place) -> str:
     """Return the name of the micrograph that labels are of.
 
     Examples
@@ -231,8 +288,8 @@ def _traced(
 ) -> Coordinates:
     found = find_filaments(path, label=settings.label, polarity=polarity)
     pixel_nm = pixel_nm or found.pixel_nm
-    excluded = None
-    if avoid_contamination:
+    excluded = learned_contamination(path) if avoid_contamination else None
+    if avoid_contamination and excluded is None:
         if micrograph is None:
             raise CellsegError(
                 f"{path.name}: no micrograph to look for carbon and ice in",
@@ -252,23 +309,33 @@ def _traced(
     )
 
 
-def _targets(files: Sequence[Path], out: Path, format: str, overwrite: bool) -> list[Path]:
+def learned_contamination(path: Path) -> NDArray[np.bool_] | None:
+    """Return where a result's own classes of carbon and ice are (y, x); None if it has none."""
+    own = read_own(path)
+    indices = [] if own is None else contamination_indices(own["classes"]["names"])
+    return np.isin(np.asarray(final_labels(path)[:]), indices) if indices else None
+
+
+def _targets(files: Sequence[Place], out: Place, format: str, overwrite: bool) -> list[Place]:
     """Return the coordinate file of each file; none may be there, and no two may be the same."""
     if not files:
         raise CellsegError("no files to trace", "at least one")
-    targets = [coordinate_file(out, f"{micrograph_of(path)}.mrc", format) for path in files]
-    seen: dict[Path, Path] = {}
-    for path, target in zip(files, targets, strict=True):
-        if target in seen:
+    names = [coordinate_file(Path(), f"{micrograph_of(path)}.mrc", format).name for path in files]
+    there = set() if overwrite else names_in(out)
+    seen: dict[str, Place] = {}
+    for path, name in zip(files, names, strict=True):
+        if name in seen:
             raise CellsegError(
-                f"{seen[target]} and {path} would both become '{target.name}'",
+                f"{seen[name]} and {path} would both become '{name}'",
                 "files with different names",
                 "give the labels or the result of an image, not both",
             )
-        seen[target] = path
-        if target.exists() and not overwrite:
-            raise CellsegError(f"{target}: exists already", remedy="choose another --out or give --overwrite")
-    return targets
+        seen[name] = path
+        if name in there:
+            raise CellsegError(
+                f"{out / name}: exists already", remedy="choose another --out or give --overwrite"
+            )
+    return [out / name for name in names]
 
 
 def _row(done: Traced) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The whole path on simulated micrographs: annotate, train, segment an unseen one, trace, score, report.
+"""The whole path on simulated micrographs: annotate, train, segment, trace, find troponin, score, report.
 
 Everything is done through the same functions the viewer and the command line use.
 """
@@ -29,10 +29,12 @@ from napari_cellseg.images.simulate import (
 from napari_cellseg.images.simulate.sweeps import sweep_background
 from napari_cellseg.nets.presets import settings_from
 from napari_cellseg.objects.straighten import Strip, straighten
-from napari_cellseg.predict.batch import FileDone, segment_files
+from napari_cellseg.predict.batch import segment_files
 from napari_cellseg.predict.extract import write_strips
+from napari_cellseg.predict.segment_file import FileDone
 from napari_cellseg.predict.trace import trace_files
 from napari_cellseg.report.demo_page import demo_page
+from napari_cellseg.report.demo_troponin import Troponins, find_troponins
 from napari_cellseg.report.evaluate import read_labels
 from napari_cellseg.report.metrics import pixel_scores
 from napari_cellseg.report.metrics.filaments import FilamentScores, filament_scores
@@ -40,7 +42,7 @@ from napari_cellseg.report.page import write_page
 from napari_cellseg.settings import SegmentSettings, Settings, TrainSettings
 from napari_cellseg.train.records import Epoch, Finished, Started, Step
 
-PARTS = ("micrographs", "unseen", "demo.cellseg", "result", "filaments", "report.html")
+PARTS = ("micrographs", "unseen", "demo.cellseg", "result", "filaments", "troponin", "report.html")
 FORMATS = ("relion", "csv", "svg")
 LEAST_WIDTHS = 3.0  # of a true filament with less than this in the field nothing is asked
 STRIP_WIDTHS = 2.5
@@ -80,12 +82,18 @@ class DemoDone:
         The page.
     scores : dict
         As `pixel_scores` returns them, on the unseen micrograph.
+    tracing : FilamentScores
+        Of its filaments.
+    troponin : Troponins or str
+        What was found along them, or why nothing was looked for.
     seconds : dict
         Seconds that each part took.
     """
 
     report: Path
     scores: dict[str, Any]
+    tracing: FilamentScores
+    troponin: Troponins | str
     seconds: dict[str, float]
 
 
@@ -107,6 +115,7 @@ class DemoState:
     traced: Coordinates | None = None
     tracing: FilamentScores | None = None
     strip: Strip | None = None
+    troponin: Troponins | str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -119,7 +128,8 @@ def run_demo(
     ----------
     out : Path
         Folder to make: micrographs/, unseen/, demo.cellseg/ (a project for the viewer),
-        result/, filaments/ (coordinates for other programs, straightened filaments), report.html.
+        result/, filaments/ (coordinates for other programs, straightened filaments), troponin/
+        (points, filters), report.html.
     settings : DemoSettings
         Sizes, seed, training.
     overwrite : bool
@@ -136,8 +146,9 @@ def run_demo(
         ("simulate", _simulate, 0.0, 0.15),
         ("annotate", _annotate, 0.15, 0.2),
         ("train", _train, 0.2, 0.85),
-        ("segment", _segment, 0.85, 0.93),
-        ("trace", _trace, 0.93, 0.98),
+        ("segment", _segment, 0.85, 0.92),
+        ("trace", _trace, 0.92, 0.96),
+        ("troponin", _troponin, 0.96, 0.98),
         ("score", _score, 0.98, 1.0),
     )
     behind = 0.0
@@ -149,7 +160,8 @@ def run_demo(
         state.seconds[name] = time.perf_counter() - before
     report = out / "report.html"
     write_page(report, demo_page(state))
-    yield DemoDone(report, state.scores, state.seconds)
+    assert state.tracing is not None
+    yield DemoDone(report, state.scores, state.tracing, state.troponin, state.seconds)
 
 
 def _make_room(out: Path, overwrite: bool) -> None:
@@ -214,17 +226,25 @@ def _train(state: DemoState) -> Iterator[tuple[float, str]]:
 
 
 def _segment(state: DemoState) -> Iterator[tuple[float, str]]:
+    """Segment the unseen micrograph, and those it learned from: troponin is learned along filaments."""
     assert state.run is not None
     assert state.finished is not None
-    assert state.unseen is not None
-    path, _ = state.unseen
-    yield 0.0, f"segmenting {path.name}"
-    model = state.run / state.finished.model
-    for record in segment_files([path], model, state.out / "result", settings=state.settings.segmenting):
+    model, files = state.run / state.finished.model, _files(state)
+    yield 0.0, f"segmenting {files[0].name}"
+    through = 0
+    for record in segment_files(files, model, state.out / "result", settings=state.settings.segmenting):
         if not isinstance(record, FileDone):
-            yield record.done / record.total, f"segmenting {path.name}"
+            yield (through + record.done / record.total) / len(files), f"segmenting {files[through].name}"
         elif record.status == "failed":
             raise CellsegError(record.message)
+        else:
+            through += 1
+
+
+def _files(state: DemoState) -> list[Path]:
+    """Return all micrographs, the unseen one first."""
+    assert state.unseen is not None
+    return [state.unseen[0], *(path for path, _ in state.seen)]
 
 
 def _score(state: DemoState) -> Iterator[tuple[float, str]]:
@@ -241,25 +261,42 @@ def _score(state: DemoState) -> Iterator[tuple[float, str]]:
 
 
 def _trace(state: DemoState) -> Iterator[tuple[float, str]]:
-    """Trace filaments through crossings, write them for other programs, straighten them."""
-    assert state.unseen is not None
-    path, simulated = state.unseen
-    result, out = state.out / "result" / f"{path.stem}.ome.zarr", state.out / "filaments"
-    yield 0.0, "tracing filaments"
-    for record in trace_files([result], out, format=FORMATS[0], images=[path]):
+    """Trace filaments through crossings, write them for other programs, straighten the unseen ones."""
+    files, out = _files(state), state.out / "filaments"
+    results = [state.out / "result" / f"{path.stem}.ome.zarr" for path in files]
+    for number, record in enumerate(trace_files(results, out, format=FORMATS[0], images=files)):
         if record.coordinates is None:
             raise CellsegError(record.message)
-        state.traced = record.coordinates
+        for format in FORMATS[1:]:
+            write_coordinates(coordinate_file(out, files[number], format), record.coordinates, format=format)
+        state.traced = record.coordinates if number == 0 else state.traced
+        yield number / len(files), f"tracing filaments of {files[number].name}"
+    yield from _straighten(state)
+
+
+def _straighten(state: DemoState) -> Iterator[tuple[float, str]]:
+    assert state.unseen is not None
     assert state.traced is not None
-    for format in FORMATS[1:]:
-        write_coordinates(coordinate_file(out, path, format), state.traced, format=format)
+    path, simulated = state.unseen
     filaments = sorted(state.traced.filaments, key=lambda one: one.length_px, reverse=True)
     if not filaments:
         return
     width_px = STRIP_WIDTHS * simulated.settings.width_nm / simulated.pixel_nm
     state.strip = straighten(simulated.image, filaments[0], width_px)
+    yield 1.0, "straightening filaments"
     strips = write_strips(
-        simulated.image, filaments, out, path.stem, width_px=width_px, pixel_nm=simulated.pixel_nm
+        simulated.image,
+        filaments,
+        state.out / "filaments",
+        path.stem,
+        width_px=width_px,
+        pixel_nm=simulated.pixel_nm,
     )
-    for number, _ in enumerate(strips, start=1):
-        yield number / len(filaments), "straightening filaments"
+    for _ in strips:
+        yield 1.0, "straightening filaments"
+
+
+def _troponin(state: DemoState) -> Iterator[tuple[float, str]]:
+    assert state.unseen is not None
+    yield 0.0, "finding troponin"
+    state.troponin = find_troponins(state.seen, state.unseen, state.out / "filaments", state.out / "troponin")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellseg.formats.coordinates import WRITERS
+from napari_cellseg.report.demo_troponin import FILTERS, troponin_sections
 from napari_cellseg.report.figures import (
     ADDED,
     MISSED,
@@ -39,22 +40,26 @@ def demo_page(state: DemoState) -> Page:
     """Return the page: pictures, curves, scores, times, settings, what to do next."""
     score = state.scores["classes"][CLASS]
     seconds = sum(state.seconds.values())
-    count = len(state.seen)
+    assert state.unseen is not None
+    truth, count = state.unseen[1], len(state.seen)
     shape = " x ".join(str(side) for side in reversed(state.labels.shape))
     lead = (
         f"From strokes on {count} simulated micrographs of {shape} pixels a network learned to find "
         f"filaments in {duration(state.seconds['train'])}. On a micrograph it never saw it finds them "
         f"with F1 {_number(score['f1'])}."
     )
+    assert state.tracing is not None
+    whole, troponin = state.tracing, state.troponin
     figures = (
         (_number(score["f1"]), "F1 of filament, unseen micrograph"),
-        (_number(score["precision"]), "precision"),
-        (_number(score["recall"]), "recall"),
+        (f"{whole.whole} of {whole.filaments}", "true filaments traced in one piece"),
+        ("-" if isinstance(troponin, str) else _number(troponin.scores.f1), "F1 of troponin, within 4 nm"),
         (duration(seconds), "everything together"),
     )
     sections = (
         _result(state),
         _filaments(state),
+        *troponin_sections(state.troponin, state.strip, truth, len(state.seen)),
         _learned_from(state),
         _training(state),
         _scores(state),
@@ -199,7 +204,10 @@ def _next(state: DemoState) -> Section:
     assert state.unseen is not None
     assert state.run is not None
     path, model = state.unseen[0], state.run / "best.safetensors"
-    quoted = [shlex.quote(str(part)) for part in (model, path, out / "again", out / "demo.cellseg", out)]
+    again = out / "again"
+    places = [model, path, again, out / "demo.cellseg", again / "filaments"]
+    places += [out / "troponin" / FILTERS, again / "troponin"]
+    quoted = [shlex.quote(str(part)) for part in places]
     return Section(
         "What to do next",
         (
@@ -211,6 +219,9 @@ def _next(state: DemoState) -> Section:
             "napari-cellseg train my_model.safetensors --images 'images/*.tif' --masks 'masks/*.png'\n"
             "napari-cellseg segment my_model.safetensors 'new/*.tif' --out results",
             f"napari-cellseg segment {quoted[0]} {quoted[1]} --out {quoted[2]}\n"
+            f"napari-cellseg trace {quoted[2]} --out {quoted[4]} --format csv\n"
+            f"napari-cellseg points {quoted[1]} --filters {quoted[5]} --filaments {quoted[4]} "
+            f"--out {quoted[6]}\n"
             f"napari-cellseg info {quoted[3]}",
         ),
     )

@@ -15,6 +15,7 @@ from napari_cellseg.images.crops import Crops, channel_bounds
 from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.cell_nets import CellNet
 from napari_cellseg.nets.classifier_spec import ClassifierSpec
+from napari_cellseg.nets.classifiers import MEASURED, find_backbone_weights
 from napari_cellseg.settings import ClassifierSettings
 from napari_cellseg.train.cell_augment import augment_cells
 from napari_cellseg.train.crop_run import CropData, listed_test, open_crops
@@ -93,6 +94,33 @@ def open_cells(data: CropData, settings: ClassifierSettings) -> Generator[Readin
             f"{len(crops)} labelled cells: none to spare for validation", "at least two of some class"
         )
     return Cells(crops, seen, names, classes, split, (*notices, *split.notices))
+
+
+def find_start(
+    settings: ClassifierSettings,
+) -> tuple[ClassifierSettings, Path | None, tuple[str, ...]]:
+    """Return the settings to train with, the file the backbones start from, if any, and what to say of it.
+
+    Where a frozen network was to start from weights that cannot be had, what a random one makes of a
+    cell would be noise beside the measurements: then those alone are learned from.
+    """
+    architecture, file = settings.architecture, settings.weights_file
+    if not (settings.pretrained or file):
+        said = "WARNING: a frozen network that starts from scratch sees little of a cell."
+        return settings, None, (said,) * (settings.frozen and architecture != MEASURED)
+    path, reason = find_backbone_weights(architecture, weights_file=file)
+    if path is not None:
+        return settings, path, (f"{architecture} starts from {path.name if file else 'ImageNet weights'}.",)
+    instead = "it starts from scratch"
+    if settings.frozen and settings.measured == "all":
+        settings = settings.model_copy(update={"architecture": MEASURED})
+        instead = "cells are told apart by what is measured on them alone"
+    remedy = "give --weights-file with a file of timm's model"
+    return (
+        settings,
+        None,
+        (f"WARNING: no ImageNet weights for {architecture} ({reason}): {instead}; {remedy}.",),
+    )
 
 
 def cell_spec(cells: Cells, settings: ClassifierSettings, embeddings: Path) -> ClassifierSpec:
@@ -214,6 +242,24 @@ class Fed:
         steps = max(1, round(len(chosen) / batch))
         for _ in range(1 if self.embedded else -(-LEAST_STEPS // steps)):
             yield from np.array_split(rng.permutation(chosen), steps)
+
+
+def standardise(net: CellNet, fed: Fed, train: NDArray[np.intp], *, features: bool) -> None:
+    """Tell a network mean and spread of what it is told in the training part.
+
+    With `features` also of what a frozen one makes of the pictures: a linear head wants them on one
+    scale, and those of a network from scratch have none that a head could learn from. The published
+    heads take those of a pretrained one as they are.
+    """
+    own = len(net.mean) - fed.told.shape[1]
+    columns: list[tuple[NDArray[Any], slice]] = [(fed.told, slice(own, None))]
+    if features:
+        columns.append((fed.rows, slice(0, own)))
+    for values, where in columns:
+        part = values[train].astype(np.float64)
+        spread = part.std(axis=0)
+        net.mean[where] = torch.from_numpy(part.mean(axis=0)).to(net.mean)
+        net.spread[where] = torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)).to(net.mean)
 
 
 def logits_of(net: CellNet, fed: Fed, rows: torch.Tensor, told_: torch.Tensor, *, views: int = 1) -> Any:

@@ -1,7 +1,8 @@
 """The folder of one training: what it learns from, with which settings, and what came of it.
 
 ``settings.json``, ``data.json`` (classes; images and their labels by path) are written by
-whoever prepares the run; ``split.json``, ``environment.json``, ``events.jsonl``,
+whoever prepares the run, who may add ``start.safetensors``, a model of the same architecture
+to begin with; ``split.json``, ``environment.json``, ``events.jsonl``,
 ``best.safetensors`` and ``last.safetensors`` by the training. A file ``stop`` asks it to end.
 """
 
@@ -35,6 +36,8 @@ PACKAGES = (
     "zarr",
     "dask",
 )
+
+START = "start.safetensors"
 
 OPTIONS = ("depth", "width", "deep_supervision")
 """Settings that are options of an architecture."""

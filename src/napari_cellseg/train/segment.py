@@ -7,16 +7,15 @@ with the same number of threads and without a time limit).
 
 import copy
 import json
+import os
 import shutil
-import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import NOT_ANNOTATED, check_trainable, leave_out
@@ -24,13 +23,15 @@ from napari_cellseg.images.quick_hash import quick_hash
 from napari_cellseg.images.whole_files import write_whole
 from napari_cellseg.nets.backends import keep_freed_memory, pick_device, pick_precision
 from napari_cellseg.nets.encoders import load_encoder_weights
-from napari_cellseg.nets.losses import IGNORED, LOSSES
-from napari_cellseg.nets.model import HEADER_KEY, load_model, new_model, save_model, save_tensors
+from napari_cellseg.nets.losses import LOSSES
+from napari_cellseg.nets.model import new_model, save_model
 from napari_cellseg.nets.segmenters import not_tiled
 from napari_cellseg.predict.halo import measure_halo
 from napari_cellseg.train.augment import augment, margin_px
-from napari_cellseg.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from napari_cellseg.train.checkpoint import Kept, Progress, first_model, load_checkpoint
+from napari_cellseg.train.passes import Passes
 from napari_cellseg.train.planes import Plane, load_planes
+from napari_cellseg.train.ranks import OthersEndedError, Ranks
 from napari_cellseg.train.rate import TRIALS, try_rates
 from napari_cellseg.train.records import (
     Epoch,
@@ -45,20 +46,12 @@ from napari_cellseg.train.records import (
 from napari_cellseg.train.run import read_annotations, read_settings, spec_for, stop_file, write_environment
 from napari_cellseg.train.schedule import SCHEDULES, Clock
 from napari_cellseg.train.validation import Validation
-from napari_cellseg.train.windows import Drawer, WholeDrawer, Window, WindowDrawer
+from napari_cellseg.train.windows import Drawer, WholeDrawer, Window, WindowDrawer, ahead
 
 OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
-FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "float32": "32-true",
-    "bfloat16": "bf16-mixed",
-    "float16": "16-mixed",
-}
 VALIDATION_SHARE = 4
 """At most one validation window for this many training windows of an epoch."""
-
-CHECKPOINT_SHARE = 0.05
-"""Writing checkpoints may take this share of the time; the first epoch always writes one."""
 
 MAX_CLASS_WEIGHT = 10.0
 
@@ -94,22 +87,18 @@ def train(run: str | Path, *, resume: bool = False) -> Iterator[Record]:
         raise CellsegError(f"{run}: has been trained already", "a new run", "give --resume to go on with it")
     stop_file(run).unlink(missing_ok=True)
     training = _Training(run, resume=resume)
-    with open(run / "events.jsonl", "a", encoding="utf-8") as events:
+    with open(run / "events.jsonl" if training.ranks.first else os.devnull, "a", encoding="utf-8") as events:
         try:
             for record in training.records():
                 events.write(to_line(record) + "\n")
                 events.flush()
                 yield record
+        except RuntimeError as error:
+            if training.ranks.count == 1:
+                raise
+            raise OthersEndedError(f"the training on another device ended ({error})") from error
         finally:
             training.close()
-
-
-@dataclass
-class _Best:
-    """The best network so far, and whether it is on disk."""
-
-    weights: dict[str, torch.Tensor]
-    written: bool = False
 
 
 class _Training:
@@ -133,47 +122,47 @@ class _Training:
         if self.device == "cpu":
             keep_freed_memory()
         self.precision = pick_precision(settings.precision, self.device)
+        self.ranks = Ranks(self.device, self.precision)
+        self.fabric = self.ranks.fabric
         torch.manual_seed(settings.seed)
-        net = new_model(self.spec).net
+        first = first_model(run, self.spec)
+        self.spec, net = first.spec, first.net
         resume = resume and (run / "last.safetensors").exists()
         if settings.pretrained and not resume:
             weights_file = settings.weights_file
             self.notices.append(load_encoder_weights(net, self.spec.encoder, weights_file=weights_file))
-        kind, _, index = self.device.partition(":")
-        self.fabric = Fabric(
-            accelerator=kind, devices=[int(index)] if index else 1, precision=FABRIC_PRECISION[self.precision]
-        )
+        net = self.ranks.prepared(net)
         optimiser = OPTIMISERS[settings.optimiser](
             net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.net, self.optimiser = self.fabric.setup(net.to(memory_format=torch.channels_last), optimiser)
+        self.share = self.ranks.share(settings.batch)
+        self.cache = run / f"cache{self.ranks.number or ''}"
         self.progress = Progress()
-        self.best: _Best | None = None
         if resume:
-            self._take_up(run)
-        self.clock = Clock(settings, self.progress.seconds)
-        self._saving = 0.0
-
-    def _take_up(self, run: Path) -> None:
-        self.progress = load_checkpoint(run / "last.safetensors", self.net.module, self.optimiser)
-        if self.progress.best_epoch:
-            self.best = _Best(dict(load_model(run / "best.safetensors").net.state_dict()), written=True)
+            self.progress = load_checkpoint(run / "last.safetensors", self.net.module, self.optimiser)
         if self.progress.precision:
             self.fabric.strategy.precision.load_state_dict(self.progress.precision)
+        self.kept = Kept(run, self.spec, resume=self.progress.best_epoch > 0, writes=self.ranks.first)
+        self.clock = Clock(settings, self.progress.seconds)
 
     def records(self) -> Iterator[Record]:
         settings = self.settings
-        cache = self.run / "cache"
-        cache.mkdir(exist_ok=True)
-        planes, split = load_planes(self.annotations, self.spec, settings, cache)
-        write_whole(
-            self.run / "split.json", json.dumps({"train": split.train, "validation": split.validation})
-        )
+        self.cache.mkdir(exist_ok=True)
+        planes, split = load_planes(self.annotations, self.spec, settings, self.cache)
+        self._write("split.json", {"train": split.train, "validation": split.validation})
         drawer = self._drawer(planes)
         self.steps = settings.steps or drawer.steps_for_all(settings.batch)
         limit = max(8, self.steps * settings.batch // VALIDATION_SHARE)
         self.validation = Validation(planes, settings.window_px, settings.batch, limit, self.fabric.device)
         self.weights = self._class_weights(planes)
+        self.passes = Passes(
+            self.net,
+            self._loss,
+            self.fabric.backward,
+            settings.at_a_time,
+            lambda here: self.ranks.alone(self.net, here=here),
+        )
         started = Started(
             device=self.device,
             precision=self.precision,
@@ -184,7 +173,9 @@ class _Training:
             parameters=sum(p.numel() for p in self.net.parameters()),
             notices=(*self.notices, *split.notices),
         )
-        self.environment = write_environment(self.run, {"device": self.device, "precision": self.precision})
+        facts: dict[str, Any] = {"device": self.device, "precision": self.precision}
+        facts |= {"devices": self.ranks.count} if self.ranks.count > 1 else {}
+        self.environment = write_environment(self.run, facts)
         yield started
         self.highest_rate = yield from self._highest_rate(drawer)
         reason = yield from self._epochs(drawer)
@@ -204,14 +195,14 @@ class _Training:
         if self.progress.epoch and file.exists():
             return float(json.loads(file.read_text(encoding="utf-8"))["rate"])
         before = copy.deepcopy((self.net.module.state_dict(), self.optimiser.state_dict()))
-        rng = np.random.default_rng([self.settings.seed, RATE_STREAM])
+        rng = self.ranks.stream(self.settings.seed, RATE_STREAM)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        windows = drawer.batches(rng, self.settings.batch, TRIALS)
+        windows = self._windows(drawer, rng, TRIALS)
         self.net.train()
         trials: list[tuple[float, float]] = []
         search = try_rates(lambda rate: self._step(next(windows), rate, generator)[0])
         rate = yield from _noting(search, trials)
-        write_whole(file, json.dumps({"rate": rate, "trials": trials}))
+        self._write(file.name, {"rate": rate, "trials": trials})
         self.net.module.load_state_dict(before[0])
         self.optimiser.load_state_dict(before[1])
         yield RateFound(rate)
@@ -219,15 +210,15 @@ class _Training:
 
     def _epochs(self, drawer: Drawer) -> Generator[Record, None, str]:
         settings, progress = self.settings, self.progress
-        while self.clock.epochs_left(progress.epoch) > 0:
-            planned = progress.epoch + self.clock.epochs_left(progress.epoch)
+        while (left := self.ranks.from_first(self.clock.epochs_left(progress.epoch))) > 0:
+            planned = progress.epoch + left
             losses: list[float] = []
             for step, loss in self._steps(drawer, planned):
                 losses.append(loss)
                 yield step
-                if stop_file(self.run).exists() or self.clock.left <= 0:
+                if self.ranks.any(stop_file(self.run).exists() or self.clock.left <= 0):
                     break
-            stopped = stop_file(self.run).exists()
+            stopped = self.ranks.any(stop_file(self.run).exists())
             whole = len(losses) == self.steps
             if whole or progress.best_epoch == 0:
                 yield self._validate(float(np.mean(losses)), planned)
@@ -242,14 +233,14 @@ class _Training:
 
     def _steps(self, drawer: Drawer, planned: int) -> Iterator[tuple[Step, float]]:
         settings, progress = self.settings, self.progress
-        rng = np.random.default_rng([settings.seed, progress.epoch])
+        rng = self.ranks.stream(settings.seed, progress.epoch)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         torch.manual_seed(settings.seed + progress.epoch)  # dropout
         left = (planned - progress.epoch) * self.steps
         rate_of = SCHEDULES[settings.schedule]
         self.right = self.seen = 0
         self.net.train()
-        for window in drawer.batches(rng, settings.batch, self.steps):
+        for window in ahead(self._windows(drawer, rng, self.steps)):
             self.rate = self.highest_rate * rate_of(progress.course)
             loss, right, seen = self._step(window, self.rate, generator)
             self.right, self.seen = self.right + right, self.seen + seen
@@ -269,24 +260,22 @@ class _Training:
             window_px=self.settings.window_px,
             moved=self.progress.course < 1 - self.settings.settle,
         )
-        outputs = self.net(images.contiguous(memory_format=torch.channels_last))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)  # several where all are supervised
-        loss = torch.stack([self._loss(logits.float(), targets) for logits in outputs]).mean()
-        self.fabric.backward(loss)
+        loss, right, seen = self.ranks.sums(*self.passes(images, targets))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        known = targets != IGNORED
-        right = (outputs[-1].argmax(1) == targets) & known
-        return loss.item(), int(right.sum()), int(known.sum())
+        return loss / self.ranks.count, int(right), int(seen)
+
+    def _windows(self, drawer: Drawer, rng: np.random.Generator, steps: int) -> Iterator[Window]:
+        return drawer.batches(rng, self.share, steps, self.ranks.number * self.share)
 
     def _validate(self, train_loss: float, planned: int) -> Epoch:
         progress = self.progress
-        scores = self.validation.scores(self.net, self.spec.outputs, self._loss)
+        scores = self.ranks.from_first(self.validation.scores(self.net, self.spec.outputs, self._loss))
         progress.epoch += 1
-        best = self.best is None or scores.score > progress.best_score  # a loss of NaN makes no score
+        best = self.kept.best is None or scores.score > progress.best_score  # a loss of NaN makes no score
         if best:
             progress.best_epoch, progress.best_score = progress.epoch, scores.score
-            self.best = _Best(copy.deepcopy(dict(self.net.module.state_dict())))
+            self.kept.take(self.net.module)
         return Epoch(
             epoch=progress.epoch,
             epochs=planned,
@@ -305,9 +294,10 @@ class _Training:
         return LOSSES[self.settings.loss].compute(logits, targets, self.weights)
 
     def _to_device(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
-        images, targets = (
-            torch.from_numpy(part).to(self.fabric.device, non_blocking=True) for part in window
-        )
+        parts = [torch.from_numpy(part) for part in window]
+        if self.fabric.device.type == "cuda":  # only from pinned memory does the copy not wait
+            parts = [part.pin_memory() for part in parts]
+        images, targets = (part.to(self.fabric.device, non_blocking=True) for part in parts)
         return images, targets
 
     def _class_weights(self, planes: list[Plane]) -> torch.Tensor | None:
@@ -319,34 +309,19 @@ class _Training:
         return torch.tensor(weights, dtype=torch.float32, device=self.fabric.device)
 
     def _checkpoint(self, *, always: bool = False) -> None:
-        """Write best and last network, unless that would take more than its share of the time."""
-        progress = self.progress
-        if not always and self.clock.seconds - progress.seconds < self._saving / CHECKPOINT_SHARE:
-            return
-        began = time.monotonic()
-        if self.best is not None and not self.best.written:
-            self._write_best()
-        progress.seconds = self.clock.seconds
-        progress.precision = self.fabric.strategy.precision.state_dict()
-        save_checkpoint(self.run / "last.safetensors", self.spec, self.net.module, self.optimiser, progress)
-        self._saving = time.monotonic() - began
-
-    def _write_best(self) -> None:
-        assert self.best is not None
-        save_tensors(
-            self.run / "best.safetensors", self.best.weights, {HEADER_KEY: json.dumps(self.spec.to_json())}
-        )
-        self.best.written = True
+        self.progress.precision = self.fabric.strategy.precision.state_dict()
+        self.kept.write(self.net.module, self.optimiser, self.progress, self.clock.seconds, always=always)
 
     def _finish(self, reason: str) -> Finished:
         """Measure halo and threshold of the best network and write it with where it comes from."""
-        assert self.best is not None
-        self.net.module.load_state_dict(self.best.weights)
+        best = self.kept.best
+        assert best is not None
+        self.net.module.load_state_dict(best)
         # Strokes do not hold the classes in the shares that whole images do: they say nothing on this.
         whole = not any(annotation.counts()[NOT_ANNOTATED] for annotation in self.annotations)
         threshold = self.validation.threshold(self.net) if whole and self.spec.outputs == 2 else None
         model = new_model(self.spec)
-        model.net.load_state_dict(self.best.weights)
+        model.net.load_state_dict(best)
         progress, settings = self.progress, self.settings
         halo_px = measure_halo(model, self.annotations[0].image)
         images = [annotation.image for annotation in self.annotations]
@@ -360,8 +335,10 @@ class _Training:
             "ended": reason,
         }
         spec = replace(self.spec, halo_px=halo_px, threshold=threshold, provenance=provenance)
-        path = save_model(self.run / "best.safetensors", spec, model.net)
-        self.best.written = True
+        path = self.run / "best.safetensors"
+        if self.ranks.first:
+            save_model(path, spec, model.net)
+        self.kept.written = True
         return Finished(
             model=str(path.resolve()),
             best_epoch=progress.best_epoch,
@@ -376,10 +353,13 @@ class _Training:
     def close(self) -> None:
         """Keep the best network of a training that was closed early; remove the cache."""
         try:
-            if self.best is not None and not self.best.written:
-                self._write_best()
+            self.kept.write_best()
         finally:
-            shutil.rmtree(self.run / "cache", ignore_errors=True)
+            shutil.rmtree(self.cache, ignore_errors=True)
+
+    def _write(self, name: str, content: object) -> None:
+        if self.ranks.first:
+            write_whole(self.run / name, json.dumps(content))
 
 
 def _noting(

@@ -4,7 +4,9 @@ Notation: C channels; targets hold output indices (label - 1), `IGNORED` where n
 annotated or where the pixel belongs to the other part of the split.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Protocol
 
@@ -16,6 +18,7 @@ from napari_cellseg.nets.losses import IGNORED
 from napari_cellseg.train.planes import Plane
 
 ANCHORS = 50_000
+AHEAD = 2  # batches drawn before they are needed
 
 Window = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -23,11 +26,29 @@ Window = tuple[NDArray[np.float32], NDArray[np.int64]]
 class Drawer(Protocol):
     """Where the windows of an epoch come from."""
 
-    def batches(self, rng: np.random.Generator, count: int, steps: int) -> Iterator[Window]:
-        """Yield `steps` times images ``(count, c, w, w)`` float32 and targets ``(count, w, w)`` int64."""
+    def batches(self, rng: np.random.Generator, count: int, steps: int, first: int = 0) -> Iterator[Window]:
+        """Yield `steps` times images ``(count, c, w, w)`` float32 and targets ``(count, w, w)`` int64.
+
+        `first` is the place of the first one in a batch that several devices share.
+        """
 
     def steps_for_all(self, count: int) -> int:
         """Return how many batches of `count` windows it takes to see everything about once."""
+
+
+def ahead(batches: Iterator[Window], count: int = AHEAD) -> Iterator[Window]:
+    """Yield the same, the next ones drawn by a thread while this one is worked on.
+
+    Examples
+    --------
+    >>> list(ahead(iter([1, 2, 3])))
+    [1, 2, 3]
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="cellseg-windows") as pool:
+        waiting = deque(pool.submit(next, batches, None) for _ in range(count))
+        while (window := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, batches, None))
+            yield window
 
 
 class WholeDrawer:
@@ -46,7 +67,7 @@ class WholeDrawer:
         if not self._planes:
             raise CellsegError("no labels left to train on", "annotated pixels outside the validation part")
 
-    def batches(self, rng: np.random.Generator, count: int, steps: int) -> Iterator[Window]:
+    def batches(self, rng: np.random.Generator, count: int, steps: int, first: int = 0) -> Iterator[Window]:
         """Yield the planes in a random order, begun anew where it ends."""
         rounds = ceil(count * steps / len(self._planes))
         order = np.concatenate([rng.permutation(len(self._planes)) for _ in range(rounds)])
@@ -115,14 +136,17 @@ class WindowDrawer:
         )
         return weights / weights.sum() if len(weights) else weights
 
-    def draw(self, rng: np.random.Generator, count: int) -> Window:
-        """Return images ``(count, c, w, w)`` float32 and targets ``(count, w, w)`` int64."""
-        return _stack([self._cut(rng, balanced=bool(k % 2)) for k in range(count)])
+    def draw(self, rng: np.random.Generator, count: int, first: int = 0) -> Window:
+        """Return images ``(count, c, w, w)`` float32 and targets ``(count, w, w)`` int64.
 
-    def batches(self, rng: np.random.Generator, count: int, steps: int) -> Iterator[Window]:
+        They are those from `first` on of a larger batch: every other one is of a class drawn evenly.
+        """
+        return _stack([self._cut(rng, balanced=bool(k % 2)) for k in range(first, first + count)])
+
+    def batches(self, rng: np.random.Generator, count: int, steps: int, first: int = 0) -> Iterator[Window]:
         """Yield windows drawn one by one."""
         for _ in range(steps):
-            yield self.draw(rng, count)
+            yield self.draw(rng, count, first)
 
     def steps_for_all(self, count: int) -> int:
         """Return how many batches have as many pixels as are annotated."""

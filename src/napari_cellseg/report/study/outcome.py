@@ -31,6 +31,8 @@ class Training:
         Most memory of the process, in 10**6 bytes.
     device_peak_mb : float or None
         Most memory on the graphics card, where there is one.
+    notices : tuple of str
+        What the training said at its start.
     """
 
     parameters: int
@@ -42,6 +44,7 @@ class Training:
     seconds: float
     peak_mb: float
     device_peak_mb: float | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class Outcome:
         """Return what `to_json` described."""
         training = values["training"]
         if training is not None:
-            training = Training(**training | {"epochs": tuple(training["epochs"])})
+            training = Training(
+                **training | {key: tuple(training.get(key, ())) for key in ("epochs", "notices")}
+            )
         return cls(**values | {"training": training})
 
 
@@ -108,6 +113,7 @@ def read_training(run: Path, *, peak_mb: float) -> Training:
         seconds=finished.seconds,
         peak_mb=peak_mb,
         device_peak_mb=finished.device_peak_mb,
+        notices=started.notices,
     )
 
 

@@ -17,7 +17,8 @@ import zarr
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.masks import read_mask
 from napari_cellseg.images.whole_files import replace_whole
-from napari_cellseg.predict.batch import SUMMARY, labels_path, result_path
+from napari_cellseg.predict.segment_file import labels_path, result_path
+from napari_cellseg.predict.staging import SUMMARY
 from napari_cellseg.report.metrics import image_scores
 from napari_cellseg.report.study.child import Child
 from napari_cellseg.report.study.outcome import Outcome, Training, read_json, read_training, write_json

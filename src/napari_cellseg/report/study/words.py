@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from napari_cellseg.report.study.outcome import Training
 from napari_cellseg.report.study.results import RANKED_BY, StudyReport, SystemResult
+
+LOUD = "WARNING: "  # how a training begins what must be known before its figures are believed
 
 
 def alike(report: StudyReport, system: SystemResult) -> list[str]:
@@ -77,6 +80,9 @@ def warnings(report: StudyReport) -> list[str]:
             f"The time budget ended the training of {listed(short)} before the last epoch: with more time "
             "the order may be another."
         )
+    said += cautions(
+        [(one.name, [done.training for done in one.outcomes if done.training]) for one in report.ranked]
+    )
     note = next((one.pooled["interval"]["note"] for one in report.ranked if one.pooled), None)
     if note:
         said.append(note[0].upper() + note[1:].rstrip(".") + ".")
@@ -86,6 +92,25 @@ def warnings(report: StudyReport) -> list[str]:
             "as if it did."
         )
     return said
+
+
+def cautions(trained: Sequence[tuple[str, Sequence[Training]]]) -> list[str]:
+    """Return the loud notices of trainings, each once, with the names of the systems it is about.
+
+    Examples
+    --------
+    >>> said = Training(1, "cpu", "float32", (), 1, "done", 1.0, 1.0, notices=("WARNING: no weights.",))
+    >>> cautions([("a", [said]), ("b", [said])])
+    ['No weights. So it was with a and b.']
+    """
+    about: dict[str, list[str]] = {}
+    for name, trainings in trained:
+        for notice in dict.fromkeys(notice for one in trainings for notice in one.notices):
+            if notice.startswith(LOUD):
+                about.setdefault(notice.removeprefix(LOUD), []).append(name)
+    return [
+        f"{notice[0].upper()}{notice[1:]} So it was with {listed(names)}." for notice, names in about.items()
+    ]
 
 
 def with_interval(system: SystemResult) -> str:

@@ -24,6 +24,11 @@ def plan(tmp_path):
     return make
 
 
+def test_one_set_of_channels_needs_no_name(plan):
+    (system,) = plan("systems: [cells-best]\nchannels: [[red, green]]").systems
+    assert (system.name, system.trees, system.channels) == ("cells-best", "boosted-trees", "red,green")
+
+
 def test_every_system_on_every_set_of_channels(plan):
     found = plan(
         "systems: [cells-best, {preset: cells-fast, name: ours}]\nchannels: [red, [red, green, blue]]"

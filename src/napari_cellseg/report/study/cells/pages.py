@@ -77,7 +77,7 @@ def ranking_table(report: CellReport) -> Table:
                 *(f"{scores[key]:.3f}" for key in WHOLE if key != RANKED_BY),
             )
         )
-        alike = ", ".join(f"{ranks[name]} {name}" for name in report.alike(one)) or "-"
+        alike = ", ".join(str(ranks[name]) for name in report.alike(one)) or "-"
         weights = f"{one.trainings[0].parameters / 1e6:.1f} M" if one.trainings else "-"
         time = duration(fmean(training.seconds for training in one.trainings)) if one.trainings else "-"
         rows.append((str(ranks.get(one.name, "-")), one.name, *figures, weights, time, alike))
@@ -146,7 +146,7 @@ def _ranking(report: CellReport) -> Section:
         drawn = draw_ranked(rows, "macro F1 on the tested cells (line: 95 % interval)")
         pictures = (Picture("Macro F1", caption, drawn),)
     failed = tuple(f"{one.name} got no rank. {one.failures[0]}." for one in report.systems if one.failures)
-    return Section("Ranking", failed, pictures, (ranking_table(report),), wide=True)
+    return Section("Ranking", (*report.cautions(), *failed), pictures, (ranking_table(report),), wide=True)
 
 
 def _system(one: CellResult, rank: int, report: CellReport) -> Section:

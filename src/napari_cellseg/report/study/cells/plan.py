@@ -196,10 +196,11 @@ def _read(path: Path) -> tuple[CellStudyFile, Marks]:
 def _systems(study: CellStudyFile, marks: Marks, crops: Crops) -> tuple[CellSystem, ...]:
     systems = []
     for channels in study.channels or ("",):
+        suffix = "-" + channels.replace(",", "+") if len(study.channels) > 1 else ""
         for number, entry in enumerate(study.systems):
-            name = "-".join(filter(None, (entry.name or entry.preset, channels.replace(",", "+"))))
+            name = (entry.name or entry.preset) + suffix
             first = study.baseline and number == 0
-            trees = "-".join(filter(None, (TREES, channels.replace(",", "+")))) if first else ""
+            trees = TREES + suffix if first else ""
             given = study.settings | entry.settings | {"test": 0.0, "baseline": first}
             given |= {"channels": channels} if channels else {}
             given |= {"minutes": study.minutes} if study.minutes else {}

@@ -13,9 +13,9 @@ from napari_cellseg.report.classes import told_apart, with_range
 from napari_cellseg.report.metrics.classes import class_scores, compare_classes
 from napari_cellseg.report.study.cells.plan import CellPlan
 from napari_cellseg.report.study.cells.trial import RUN
-from napari_cellseg.report.study.outcome import Outcome, Training, write_json
+from napari_cellseg.report.study.outcome import Outcome, Training, read_json, write_json
 from napari_cellseg.report.study.results import circumstances
-from napari_cellseg.report.study.words import listed
+from napari_cellseg.report.study.words import cautions, listed
 from napari_cellseg.train.cell_tables import BASELINE, PREDICTIONS, read_predictions
 
 SCHEMA = 1
@@ -141,7 +141,11 @@ class CellReport:
         same = [other.name for other in others if best.versus[other.name]["better"] is None]
         if same:
             said.append(f"{best.name} and {listed(same)} cannot be told apart on these {self.tested} cells.")
-        return said + self.about_channels()
+        return said + self.about_channels() + self.cautions()
+
+    def cautions(self) -> list[str]:
+        """Return what a reader must know before believing the ranking."""
+        return cautions([(one.name, one.trainings) for one in self.ranked])
 
     def about_channels(self) -> list[str]:
         """Return for each system, of which there are several sets of channels, how they compare."""
@@ -187,6 +191,24 @@ class CellReport:
     def write(self) -> None:
         """Write ``study.json`` into the folder."""
         write_json(self.folder / REPORT, self.to_json())
+
+
+def best_model(folder: Path) -> Path | None:
+    """Return the file of the best-ranked network of a finished study, if there is one.
+
+    Raises
+    ------
+    CellsegError
+        If there is no study of cells in the folder.
+    """
+    report = read_json(folder / REPORT)
+    try:
+        trial = report["trials"][0]
+        ranked = [one["name"] for one in report["systems"] if one["scores"] and one["settings"]]
+    except (KeyError, IndexError, TypeError) as error:
+        raise CellsegError(f"{folder / REPORT}: cannot be understood ({error!r})", "a study") from None
+    files = [folder / name / trial / RUN / "best.safetensors" for name in ranked[:1]]
+    return next((file for file in files if file.is_file()), None)
 
 
 def make_cell_report(folder: Path, plan: CellPlan, outcomes: Sequence[Outcome]) -> CellReport:

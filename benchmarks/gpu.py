@@ -1,0 +1,190 @@
+"""Whole micrographs from disk through a graphics card to labels and OME-Zarr, against the network alone.
+
+    python benchmarks/gpu.py [--device cuda] [--files 16] [--model MODEL.safetensors]
+
+Runs alone: micrographs are simulated, the network is U-Net/ResNet18 with random weights unless a model is
+given. `over_raw` is the wall time of the files over that of the network on the same pixels, which lie on the
+card already; `agreement` that of the labels with PyTorch in float32. States the hardware, the precision and
+the block. Prints one JSON line last. `--device cpu --side-px 512 --files 2` tries the script itself.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import numpy as np
+
+LIMITS = {"over_raw": 1.2, "micrographs_per_second": 20.0}
+COPIES = 4  # different micrographs; the others are the same again, under other names
+
+
+def gpu(
+    *,
+    device: str = "cuda",
+    files: int = 16,
+    side_px: int = 3710,
+    model: Path | None = None,
+    precision: str = "auto",
+    runs: int = 3,
+    scheduler: str = "",
+) -> None:
+    """Time both and print one JSON line.
+
+    Parameters
+    ----------
+    device
+        cuda, mps or cpu.
+    files, side_px
+        How many micrographs, and their rows; columns are a little more.
+    model
+        A trained one.
+    precision
+        As in `segment`.
+    runs
+        The median of so many.
+    scheduler
+        local:N lets N processes share the card: one reads and writes while another computes.
+    """
+    import torch
+
+    from napari_cellseg.images.micrographs import read_image
+    from napari_cellseg.nets.backends import pick_device, pick_precision
+    from napari_cellseg.nets.machine import cpu_name
+    from napari_cellseg.nets.model import load_model
+    from napari_cellseg.predict.segment import plan_grid
+    from napari_cellseg.settings import SegmentSettings
+
+    device = pick_device(device)
+    precision = pick_precision(precision, device)
+    settings = SegmentSettings(device=device.split(":")[0], backend="torch", precision=precision)
+    folder = Path(tempfile.mkdtemp(prefix="cellseg-gpu-"))
+    try:
+        paths = micrographs(folder, files, (side_px, side_px + 128))
+        model = model or random_model(folder)
+        loaded, image = load_model(model), read_image(paths[0])
+        grid = plan_grid(image, loaded, settings=settings)
+        whole = [
+            streamed(folder / f"out{run}", paths, model, settings, scheduler) for run in range(runs + 1)
+        ][1:]
+        alone = [raw(loaded, grid.window, device, precision) for _ in range(runs + 1)][1:]
+        windows = image.shape[0] * image.shape[1] / (grid.window[0] * grid.window[1])
+        agreement = agreeing(loaded, image, settings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    seconds, network = statistics.median(whole) / files, statistics.median(alone) * windows
+    peak = torch.cuda.max_memory_allocated() / 1e6 if device.startswith("cuda") else None
+    line = {
+        "benchmark": "gpu",
+        "hardware": torch.cuda.get_device_name() if device.startswith("cuda") else cpu_name(),
+        "device": device,
+        "precision": precision,
+        "torch": torch.__version__,
+        "block": grid.block,
+        "shape": image.shape,
+        "files": files,
+        "scheduler": scheduler,
+        "seconds_per_micrograph": round(seconds, 4),
+        "micrographs_per_second": round(1 / seconds, 2),
+        "raw_seconds": round(network, 4),
+        "over_raw": round(seconds / network, 3),
+        "agreement": round(agreement, 6),
+        "peak_mb": None if peak is None else round(peak),
+        "limits": LIMITS,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    print(json.dumps(line))
+
+
+def micrographs(folder: Path, files: int, shape: tuple[int, int]) -> list[Path]:
+    """Write simulated micrographs of 16 bits."""
+    import tifffile
+
+    from napari_cellseg.images.simulate import SimulateSettings, simulate_micrograph
+
+    paths = []
+    for number in range(files):
+        path = folder / f"mic_{number:03}.tif"
+        if number < COPIES:
+            plane = simulate_micrograph(number, settings=SimulateSettings(shape=shape)).image
+            low, high = np.percentile(plane, [0.01, 99.99])
+            pixels = ((plane - low) / (high - low) * 60_000).clip(0, 65_535)
+            tifffile.imwrite(path, pixels.astype(np.uint16))
+        else:
+            shutil.copy(paths[number % COPIES], path)
+        paths.append(path)
+    return paths
+
+
+def random_model(folder: Path) -> Path:
+    """Write the reference network with random weights."""
+    import torch
+
+    from napari_cellseg.images.annotation import Classes
+    from napari_cellseg.nets.model import ModelSpec, new_model, save_model
+
+    torch.manual_seed(0)
+    spec = ModelSpec("unet", "resnet18", Classes.of("filament"))
+    return save_model(folder / "model.safetensors", spec, new_model(spec).net)
+
+
+def streamed(out: Path, paths: list[Path], model: Path, settings: Any, scheduler: str) -> float:
+    """Return the seconds from the first file to the last result."""
+    from napari_cellseg.predict.batch import segment_files
+    from napari_cellseg.predict.segment_file import FileDone
+
+    began = time.perf_counter()
+    for record in segment_files(paths, model, out, settings=settings, scheduler=scheduler):
+        if isinstance(record, FileDone) and record.status != "done":
+            raise RuntimeError(record.message)
+    seconds = time.perf_counter() - began
+    shutil.rmtree(out)
+    return seconds
+
+
+def raw(model: Any, window: tuple[int, int], device: str, precision: str) -> float:
+    """Return the seconds of the network alone for a window that lies on the device."""
+    import torch
+
+    from napari_cellseg.nets.backends import autocast
+
+    net = model.net.eval().to(device, memory_format=torch.channels_last)
+    batch = torch.zeros((1, model.spec.channels, *window), device=device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), autocast(device, precision):
+        net(batch)
+        wait(device)
+        began = time.perf_counter()
+        net(batch)
+        wait(device)
+    return time.perf_counter() - began
+
+
+def wait(device: str) -> None:
+    """Wait for the device."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+
+
+def agreeing(model: Any, image: Any, settings: Any) -> float:
+    """Return the share of labels that are as in float32."""
+    from napari_cellseg.predict.segment import labels_from, segment
+
+    found, exact = (
+        labels_from(segment(image, model, settings=one)).compute(scheduler="synchronous")
+        for one in (settings, settings.model_copy(update={"precision": "float32"}))
+    )
+    return float((found == exact).mean())
+
+
+if __name__ == "__main__":
+    cyclopts.run(gpu)

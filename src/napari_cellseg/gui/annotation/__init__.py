@@ -1,0 +1,1 @@
+"""Classes, images and masks of a project: the parts of the Annotate dock."""

@@ -1,0 +1,1 @@
+"""Running a model and what becomes of its result: the parts of the Segment dock."""

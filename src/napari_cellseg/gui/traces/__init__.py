@@ -1,0 +1,1 @@
+"""Tracing, correcting and listing filaments: the parts of the Filaments dock."""

@@ -1,0 +1,59 @@
+"""Cells named in other processes come back in their order."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_cellseg.errors import CellsegError
+from napari_cellseg.images.crops import read_crops
+from napari_cellseg.nets.classifier_spec import ClassifierSpec
+from napari_cellseg.nets.model import load_model, new_model, save_model
+from napari_cellseg.predict import classify_elsewhere as module
+from napari_cellseg.predict.classify import classify, classify_to_table
+from napari_cellseg.predict.classify_elsewhere import ClassifyPart, classify_elsewhere
+
+
+@pytest.fixture
+def work(tmp_path):
+    spec = ClassifierSpec("cells-small", "linear", ("a", "b"), ("grey",), (16, 16), ((0.0, 999.0),))
+    model = save_model(tmp_path / "m.safetensors", spec, new_model(spec).net)
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(7):
+        tifffile.imwrite(folder / f"{number}.tif", rng.integers(0, 999, (9, 12), np.uint16))
+    (folder / "3.tif").write_bytes(b"no image")
+    return ClassifyPart(model, folder)
+
+
+def test_the_table_is_the_same(work, tmp_path):
+    crops, model = read_crops(work.crops, channels=("grey",)), load_model(work.model, task="classify")
+    batches = classify_elsewhere(crops, work, "local:1", part=2)
+    list(classify_to_table(crops, model, tmp_path / "spread.csv", batches=batches))
+    list(classify_to_table(crops, model, tmp_path / "alone.csv"))
+    assert (tmp_path / "spread.csv").read_text() == (tmp_path / "alone.csv").read_text()
+    for name in ("alone", "spread"):
+        assert "3" in (tmp_path / f"{name}_left_out.csv").read_text()
+
+
+def test_parts_may_end_in_any_order_and_one_be_given_up(work, monkeypatch):
+    crops, model = read_crops(work.crops, channels=("grey",)), load_model(work.model, task="classify")
+
+    def run_files(parts, work, *, scheduler, lost):
+        for part in reversed(parts):
+            yield (lost(part, "its worker died") if part == (4, 6) else work(part)), None
+
+    monkeypatch.setattr(module, "run_files", run_files)
+    found = list(classify_elsewhere(crops, work, "local:1", part=2))
+    indices = np.concatenate([batch.indices for batch in found])
+    assert indices.tolist() == [0, 1, 2, 6]
+    assert {one.id for batch in found for one in batch.left_out if "died" in one.reason} == {"4", "5"}
+    expected = np.concatenate([batch.probabilities for batch in classify(crops, model)])
+    got = np.concatenate([batch.probabilities for batch in found if len(batch.indices)])
+    np.testing.assert_allclose(got, expected[[0, 1, 2, 5]], atol=1e-5)
+
+
+def test_no_cells_and_no_scheduler(work):
+    none = read_crops(work.crops).take([])
+    with pytest.raises(CellsegError, match="local:N"):
+        list(classify_elsewhere(none, work, "moon:1"))
