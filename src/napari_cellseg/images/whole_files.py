@@ -218,9 +218,10 @@ def _remove(path: Path) -> None:
     try:  # not asked before: another writer may have put a folder there meanwhile
         path.unlink(missing_ok=True)
     except (IsADirectoryError, PermissionError):  # what Linux and the others say of a folder
-        if not path.is_dir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.lexists(path):  # gone: another one removed the folder after we had tried
             raise
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _age_seconds(path: Path) -> float:
