@@ -30,7 +30,8 @@ from napari_cellseg.nets.backends import prepare
 from napari_cellseg.nets.machine import cpu_name
 from napari_cellseg.nets.model import Model, load_model
 from napari_cellseg.nets.presets import settings_from
-from napari_cellseg.predict.segment import labels_from, segment
+from napari_cellseg.predict.labels import labels_from
+from napari_cellseg.predict.segment import segment
 from napari_cellseg.report.demo import SESSION
 from napari_cellseg.report.metrics.pixels import pixel_scores
 from napari_cellseg.settings import SegmentSettings

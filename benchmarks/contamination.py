@@ -34,7 +34,8 @@ from napari_cellseg.nets.model import load_model
 from napari_cellseg.nets.presets import settings_from
 from napari_cellseg.objects.contamination import find_contamination
 from napari_cellseg.objects.filaments import trace
-from napari_cellseg.predict.segment import labels_from, segment
+from napari_cellseg.predict.labels import labels_from
+from napari_cellseg.predict.segment import segment
 from napari_cellseg.train.records import Finished
 from napari_cellseg.train.segment import train
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from napari_cellseg.images.micrographs import Image, read_image
 from napari_cellseg.nets.model import load_model
-from napari_cellseg.predict.segment import labels_from, plan_grid, segment
+from napari_cellseg.predict.labels import labels_from
+from napari_cellseg.predict.segment import plan_grid, segment
 from napari_cellseg.settings import SegmentSettings
 
 SIDE_PX, BLOCK_PX, BORDER_PX = 2048, 512, 8

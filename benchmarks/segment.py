@@ -234,6 +234,7 @@ def monai(arguments: argparse.Namespace, model: Any) -> np.ndarray:
 
     from napari_cellseg.images.micrographs import read_image
     from napari_cellseg.images.normalise import intensity_figures
+    from napari_cellseg.predict.labels import Encode
     from napari_cellseg.predict.segment import plan_grid
     from napari_cellseg.predict.segment_file import write_labels_tiff
     from napari_cellseg.predict.store import begin_result
@@ -250,10 +251,11 @@ def monai(arguments: argparse.Namespace, model: Any) -> np.ndarray:
         probabilities = inferer(batch, net)[0].softmax(0).numpy()
     grid = plan_grid(image, model, settings=settings(arguments).model_copy(update={"block_px": 1024}))
     result = begin_result(out, grid, classes=model.spec.classes, pixel_nm=None, identity={}, threshold=None)
+    encode = Encode(model.spec.outputs)
     for row in range(grid.counts[0]):
         for col in range(grid.counts[1]):
             rows, cols = grid.tile(row, col).write
-            result.write(rows, cols, probabilities[:, rows, cols])
+            result.write(rows, cols, encode(probabilities[:, rows, cols]))
     result.finish(out)
     write_labels_tiff(out, arguments.folder / "monai_labels.tif")
     return clock() - start
@@ -296,7 +298,8 @@ def agreement(arguments: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import replace
 
     from napari_cellseg.images.micrographs import read_image
-    from napari_cellseg.predict.segment import labels_from, segment
+    from napari_cellseg.predict.labels import labels_from
+    from napari_cellseg.predict.segment import segment
 
     model, image = load(arguments), read_image(arguments.folder / "micrograph.tif")
     crop = replace(image, data=image.data[:AGREEMENT_PX, :AGREEMENT_PX])

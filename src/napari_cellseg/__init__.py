@@ -26,7 +26,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "predict.chain": ["apply_chain", "parse_chain"],
         "predict.classify": ["classify"],
         "predict.explain": ["explain"],
-        "predict.segment": ["labels_from", "segment", "segment_with_uncertainty"],
+        "predict.labels": ["labels_from"],
+        "predict.segment": ["segment", "segment_with_uncertainty"],
         "settings": [
             "ClassifierSettings",
             "ClassifySettings",

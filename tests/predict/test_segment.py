@@ -15,7 +15,6 @@ from napari_cellseg.predict.plan import plan_grid
 from napari_cellseg.predict.segment import (
     blocks_by_distance,
     compute_blocks,
-    labels_from,
     segment,
     segment_grid,
 )
@@ -160,86 +159,12 @@ def test_several_channels(local_model):
     assert computed(noise(3, 40, 50), local_model(channels=3)).shape == (2, 40, 50)
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")]
-)
-def test_out_of_memory_halves_the_block(error, local_model, caplog):
-    seen = []
-
-    def prepare(model, device, precision):
-        forward = real(model, device, precision)
-
-        def limited(windows):
-            seen.append(windows.shape[2:])
-            if windows.size > 90 * 90:
-                raise error
-            return forward(windows)
-
-        return limited
-
-    image, model, real = noise(300, 200), local_model(), BACKENDS["numpy"].prepare
-    expected = computed(image, model)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKENDS, "numpy", Backend(prepare, str, "little memory"))
-        np.testing.assert_array_equal(computed(image, model), expected)
-        failed = sum(rows * cols > 90 * 90 for rows, cols in seen)
-        assert failed <= 6  # it is remembered: a window that was too large is not tried again
-    assert "out of memory" in caplog.text
-
-
-def test_no_memory_at_all_is_a_clear_error(local_model):
-    def prepare(model, device, precision):
-        def forward(windows):
-            raise MemoryError
-
-        return forward
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKENDS, "numpy", Backend(prepare, str, "no memory"))
-        with pytest.raises(CellsegError, match="not enough memory"):
-            computed(noise(100, 100), local_model())
-
-
-def test_other_errors_of_a_network_are_not_hidden(local_model):
-    def prepare(model, device, precision):
-        def forward(windows):
-            raise RuntimeError("shapes do not match")
-
-        return forward
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKENDS, "numpy", Backend(prepare, str, "broken"))
-        with pytest.raises(RuntimeError, match="shapes"):
-            computed(noise(100, 100), local_model())
-
-
 def test_a_block_can_be_sent_to_another_process(small_net):
     image, model = noise(40, 40), small_net()
     work = BlockPass(image, model, plan_grid(image, model), SegmentSettings(device="cpu"))
     first = work((0, 0, 0))
     copy = pickle.loads(pickle.dumps(work))  # noqa: S301
     np.testing.assert_array_equal(copy((0, 0, 0)), first)
-
-
-def test_labels_are_the_likeliest_class():
-    probabilities = np.random.default_rng(0).random((4, 30, 20), np.float32)
-    expected = probabilities.argmax(0) + 1
-    assert (labels_from(probabilities) == expected).all()
-    lazy = labels_from(da.from_array(probabilities, chunks=(2, 10, 10)))
-    assert lazy.dtype == np.uint8
-    assert (lazy.compute(scheduler="synchronous") == expected).all()
-
-
-@pytest.mark.parametrize("as_bytes", [False, True])
-def test_threshold(as_bytes):
-    second = np.array([[0.2, 0.5, 0.61, 0.9]], np.float32)
-    probabilities = np.stack([1 - second, second])
-    if as_bytes:
-        probabilities = np.rint(probabilities * 255).astype(np.uint8)
-    assert labels_from(probabilities, threshold=0.6).tolist() == [[1, 1, 2, 2]]
-    assert labels_from(probabilities, threshold=0.1).tolist() == [[2, 2, 2, 2]]
-    with pytest.raises(CellsegError, match="two classes"):
-        labels_from(np.zeros((3, 2, 2)), threshold=0.5)
 
 
 def test_the_nearest_blocks_come_first():

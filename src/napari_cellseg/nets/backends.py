@@ -9,7 +9,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -107,6 +107,18 @@ def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[o
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.split(":")[0], getattr(torch, precision))
+
+
+@contextlib.contextmanager
+def fixed_shapes() -> Iterator[None]:
+    """Let cuDNN try its ways to do a convolution, once for each shape that it has not seen."""
+    import torch
+
+    former, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = former
 
 
 @functools.cache

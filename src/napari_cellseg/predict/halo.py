@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.predict.blocks import DEFAULTS
+from napari_cellseg.predict.labels import labels_from
 from napari_cellseg.predict.plan import plan_grid
-from napari_cellseg.predict.segment import labels_from, segment_grid
+from napari_cellseg.predict.segment import segment_grid
 from napari_cellseg.predict.tiles import Grid, round_up
 from napari_cellseg.settings import SegmentSettings
 

@@ -65,27 +65,22 @@ def chunk_shape(grid: Grid, shape: tuple[int, int]) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def quantised(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return values from 0 to 1 as bytes; 255 stands for 1."""
-    scaled = probabilities * np.float32(255)
-    scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)
-
-
-def halved(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the means of 2 x 2 pixels of planes (k, y, x); an odd last row or column counts twice.
+def halved(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the rounded means of 2 x 2 pixels of planes (k, y, x); an odd last row or column counts twice.
 
     Examples
     --------
-    >>> halved(np.array([[[0, 2, 4], [2, 4, 6]]], np.float32))
-    array([[[2., 5.]]], dtype=float32)
+    >>> halved(np.array([[[0, 2, 4], [2, 4, 6]]], np.uint8))
+    array([[[2, 5]]], dtype=uint8)
     """
     odd = [(0, side % 2) for side in block.shape[1:]]
     if any(after for _, after in odd):
         block = np.pad(block, [(0, 0), *odd], mode="edge")
-    rows = block[:, ::2] + block[:, 1::2]
-    mean: NDArray[np.float32] = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
-    return mean
+    total = np.add(block[:, ::2], block[:, 1::2], dtype=np.uint16)
+    total = total[..., ::2] + total[..., 1::2]
+    total += 2
+    total >>= 2
+    return total.astype(np.uint8)
 
 
 def space_axes(pixel_nm: float | None) -> list[dict[str, str]]:

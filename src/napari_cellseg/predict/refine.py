@@ -16,8 +16,8 @@ from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import read_image
 from napari_cellseg.images.whole_files import replace_whole, write_errors
 from napari_cellseg.predict.chain import Chain, apply_chain, format_chain, starts_from_probabilities
+from napari_cellseg.predict.labels import labels_from
 from napari_cellseg.predict.pyramid import array_in, create_array, halved
-from napari_cellseg.predict.segment import labels_from
 from napari_cellseg.predict.store import KEY, read_own
 
 SEGMENTATION, REFINED, INSTANCES = "segmentation", "refined", "instances"
@@ -113,10 +113,10 @@ def _write_refined(path: Path, labels: NDArray[Any], post: str, classes: Classes
             create_array(group, str(level), like.shape, like.chunks, ["y", "x"])
         for top in range(0, len(labels), BAND_PX):
             band = labels[top : top + BAND_PX]
-            shares = np.empty(0, np.float32)
+            shares = np.empty(0, np.uint8)
             for level in range(len(levels)):
                 if level == 1:
-                    shares = np.stack([band == value for value in range(1, len(classes))]).astype(np.float32)
+                    shares = np.stack([band == value for value in range(1, len(classes))]) * np.uint8(255)
                 if level:
                     shares = halved(shares)
                     band = labels_from(shares)  # that of the majority

@@ -16,10 +16,10 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.images.normalise import Figures
 from napari_cellseg.predict.blocks import DEFAULTS, BlockPass, EnsemblePass
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.plan import ensemble, grid_of, plan_grid
 from napari_cellseg.predict.tiles import Grid
 from napari_cellseg.settings import SegmentSettings
@@ -94,68 +94,28 @@ def segment_grid(
     *,
     settings: SegmentSettings = DEFAULTS,
     figures: Figures | None = None,
+    encode: Encode | None = None,
 ) -> da.Array:
     """Return the lazy probabilities (k, y, x) in the blocks of `grid`.
 
-    One more plane at the end holds the uncertainty, where the settings ask for it.
+    One more plane at the end holds the uncertainty, where the settings ask for it. With `encode` it is
+    what that makes of them.
     """
     models = ensemble(model)
     grids = [grid]
     if len(models) > 1:  # a grid for each, with the same blocks
         grids = [grid_of(image, one, settings, grid.block) for one in models]
     members = [BlockPass(image, one, own, settings, figures) for one, own in zip(models, grids, strict=True)]
-    planes = models[0].spec.outputs + (settings.uncertainty != "none")
+    planes = models[0].spec.outputs + (settings.uncertainty != "none") + (encode is not None)
+    dtype = np.float32 if encode is None else np.uint8
     lazy: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
-        EnsemblePass(members),
+        EnsemblePass(members, encode),
         name=f"segment-{uuid.uuid4().hex}",  # or dask would hash the weights
         chunks=((planes,), *grid.chunks),
-        dtype=np.float32,
-        meta=np.empty((0, 0, 0), np.float32),
+        dtype=dtype,
+        meta=np.empty((0, 0, 0), dtype),
     )
     return lazy
-
-
-def labels_from(probabilities: Any, *, threshold: float | None = None) -> Any:
-    """Return the label of the likeliest class at each pixel: its channel + 1.
-
-    Parameters
-    ----------
-    probabilities : (k, y, x)
-        numpy or dask; floats from 0 to 1, or uint8 where 255 stands for 1.
-    threshold : float, optional
-        For two classes: probability from which a pixel is the second one.
-
-    Returns
-    -------
-    (y, x) uint8
-        Indices as in an annotation, 1 = background; numpy or dask as what came in.
-
-    Raises
-    ------
-    CellsegError
-        If there is a threshold and there are more than two classes.
-
-    Examples
-    --------
-    >>> labels_from(np.array([[[0.9, 0.4]], [[0.1, 0.6]]]))
-    array([[1, 2]], dtype=uint8)
-    """
-    if threshold is not None and len(probabilities) != 2:
-        raise CellsegError(
-            f"a threshold for {len(probabilities)} classes", "one for two classes only", "leave it out"
-        )
-    if isinstance(probabilities, da.Array):
-        whole = probabilities.rechunk({0: -1})  # type: ignore[no-untyped-call]
-        return whole.map_blocks(labels_from, threshold=threshold, drop_axis=0, dtype=np.uint8)
-    if threshold is not None:
-        above = threshold * 255 if probabilities.dtype == np.uint8 else threshold
-        return (probabilities[1] >= above).astype(np.uint8) + np.uint8(1)
-    labels = np.ones(probabilities.shape[1:], np.uint8)
-    best = probabilities[0]
-    for channel, plane in enumerate(probabilities[1:], start=2):  # several times faster than argmax on axis 0
-        labels[plane > best] = channel
-        best = np.maximum(best, plane)
-    return labels
 
 
 def blocks_by_distance(probabilities: da.Array, center: tuple[float, float]) -> list[tuple[int, int]]:
@@ -180,7 +140,7 @@ def blocks_by_distance(probabilities: da.Array, center: tuple[float, float]) -> 
 
 def compute_blocks(
     probabilities: da.Array, order: Sequence[tuple[int, int]] | None = None, *, ahead: int = 2
-) -> Generator[tuple[slice, slice, NDArray[np.float32]], None, None]:
+) -> Generator[tuple[slice, slice, NDArray[Any]], None, None]:
     """Compute a lazy array block by block, in the order asked for.
 
     While the network works on a block the next one is read, and whoever takes the blocks
@@ -189,7 +149,7 @@ def compute_blocks(
     Parameters
     ----------
     probabilities : (k, y, x) dask array
-        What `segment` returned, or something made of it.
+        What `segment` or `segment_grid` returned, or something made of it.
     order : sequence of (row, col), optional
         Indices of the blocks wanted; all, row by row, if none are given.
     ahead : int
@@ -199,12 +159,13 @@ def compute_blocks(
     ------
     rows, cols : slice
         Where the block lies.
-    block : (k, y, x) float32
+    block : (k, y, x)
+        Float32, or uint8 where the blocks are encoded.
     """
     rows, cols = (_slices(chunks) for chunks in probabilities.chunks[1:])
     if order is None:
         order = [(row, col) for row in range(len(rows)) for col in range(len(cols))]
-    waiting: deque[tuple[slice, slice, Future[NDArray[np.float32]]]] = deque()
+    waiting: deque[tuple[slice, slice, Future[NDArray[Any]]]] = deque()
     pool = ThreadPoolExecutor(ahead, thread_name_prefix="cellseg-read")
     todo = iter(order)
 

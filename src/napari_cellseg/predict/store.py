@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import BACKGROUND, Classes
 from napari_cellseg.images.whole_files import replace_whole
+from napari_cellseg.predict.labels import labels_from
 from napari_cellseg.predict.pyramid import (
     WINDOW,
     array_in,
@@ -33,10 +34,8 @@ from napari_cellseg.predict.pyramid import (
     image_label,
     level_shapes,
     multiscale,
-    quantised,
     space_axes,
 )
-from napari_cellseg.predict.segment import labels_from
 from napari_cellseg.predict.tiles import Grid
 
 KEY = "napari_cellseg"
@@ -65,29 +64,30 @@ class Result:
     threshold: float | None
     finished: dict[tuple[int, int], list[int]]
 
-    def write(self, rows: slice, cols: slice, planes: NDArray[np.float32]) -> None:
+    def write(self, rows: slice, cols: slice, planes: NDArray[np.uint8]) -> None:
         """Write a block on all levels; it counts once all of them are written.
 
         Parameters
         ----------
         rows, cols : slice
             Where it lies.
-        planes : (k, y, x) or (k + 1, y, x) float32
-            Probabilities, and their uncertainty where the result has a place for it.
+        planes : (k + 1, y, x) or (k + 2, y, x) uint8
+            What `labels.Encode` makes of probabilities, and of their uncertainty where the result has a
+            place for it.
         """
         group = zarr.open_group(self.path, mode="r+")
         classes = array_in(group, "probabilities/0").shape[0]
-        pixels: list[int] = []
+        planes, labels = planes[:-1], planes[-1]
+        pixels = np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()
         for level in range(len(level_shapes(self.grid))):
             if level:
                 planes = halved(planes)
-            labels = labels_from(planes[:classes], threshold=self.threshold)
-            pixels = pixels or np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()
+                labels = labels_from(planes[:classes], threshold=self.threshold)
             place = tuple(slice(side.start >> level, -(-side.stop >> level)) for side in (rows, cols))
-            array_in(group, f"probabilities/{level}")[:, *place] = quantised(planes[:classes])
+            array_in(group, f"probabilities/{level}")[:, *place] = planes[:classes]
             array_in(group, f"labels/segmentation/{level}")[place] = labels
             if len(planes) > classes:
-                array_in(group, f"{UNCERTAINTY}/{level}")[place] = quantised(planes[classes])
+                array_in(group, f"{UNCERTAINTY}/{level}")[place] = planes[classes]
         index = (rows.start // self.grid.block[0], cols.start // self.grid.block[1])
         with (self.path / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({"block": index, "pixels": pixels}) + "\n")

@@ -18,6 +18,7 @@ from napari_cellseg.images.micrographs import Image
 from napari_cellseg.images.normalise import Figures, intensity_figures
 from napari_cellseg.images.whole_files import write_errors
 from napari_cellseg.predict.blocks import DEFAULTS
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.plan import ensemble, label_threshold, plan_grid
 from napari_cellseg.predict.segment import compute_blocks, segment_grid
 from napari_cellseg.predict.store import begin_result, part_path, resume_result
@@ -108,7 +109,8 @@ def segment_to(
             )
     if result.path == out:
         return
-    lazy = segment_grid(image, model, result.grid, settings=settings, figures=figures)
+    encode = Encode(ensemble(model)[0].spec.outputs, threshold)
+    lazy = segment_grid(image, model, result.grid, settings=settings, figures=figures, encode=encode)
     down, across = result.grid.counts
     total = down * across
     order = [(row, col) for row in range(down) for col in range(across) if (row, col) not in result.finished]

@@ -122,8 +122,9 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
     from napari_cellseg.images.micrographs import Image, read_image
     from napari_cellseg.nets.backends import run_device
     from napari_cellseg.nets.model import load_model
+    from napari_cellseg.predict.labels import Encode
     from napari_cellseg.predict.plan import ensemble, label_threshold, plan_grid
-    from napari_cellseg.predict.segment import blocks_by_distance, compute_blocks, labels_from, segment_grid
+    from napari_cellseg.predict.segment import blocks_by_distance, compute_blocks, segment_grid
 
     request = read_request(folder)
     if request.image.endswith("image.npy"):
@@ -136,25 +137,25 @@ def answer(folder: Path) -> Iterator[Loaded | BlockDone]:
         settings = settings.model_copy(update={"block_px": BLOCK_PX})
     models = ensemble([load_model(path) for path in request.models])
     grid, threshold = plan_grid(image, models, settings=settings), label_threshold(models, settings)
-    lazy = segment_grid(image, models, grid, settings=settings)
-    order, spec = blocks_by_distance(lazy, request.center), models[0].spec
+    spec = models[0].spec
+    lazy = segment_grid(image, models, grid, settings=settings, encode=Encode(spec.outputs, threshold))
+    order = blocks_by_distance(lazy, request.center)
 
     def plane(name: str, *shape: int) -> np.ndarray:
         return new_plane(folder / f"{name}.npy", shape)
 
     probabilities = plane("probabilities", spec.outputs, *image.shape)
     labels, doubt = plane("labels", *image.shape), None
-    if len(lazy) > spec.outputs:
+    if len(lazy) > spec.outputs + 1:
         doubt = plane("uncertainty", *image.shape)
     device = run_device(settings.backend, settings.device)
     yield Loaded(device, spec.classes.to_json(), image.shape, len(order), doubt is not None)
     started = time.monotonic()
     for done, (rows, cols, block) in enumerate(compute_blocks(lazy, order), start=1):
-        found = block[: spec.outputs]
-        probabilities[:, rows, cols] = np.rint(found * 255)
-        labels[rows, cols] = labels_from(found, threshold=threshold)
+        probabilities[:, rows, cols] = block[: spec.outputs]
+        labels[rows, cols] = block[-1]
         if doubt is not None:
-            doubt[rows, cols] = np.rint(block[-1] * 255)
+            doubt[rows, cols] = block[-2]
         pace = (time.monotonic() - started) / done
         ends = (rows.start, rows.stop), (cols.start, cols.stop)
         yield BlockDone(*ends, done, len(order), pace * (len(order) - done), pace * len(order))
