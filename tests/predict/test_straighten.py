@@ -1,6 +1,7 @@
 """Many micrographs straightened: what is refused, what fails alone, and the list of all boxes."""
 
 import csv
+import uuid
 from pathlib import Path
 
 import mrcfile
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_cellseg.cli import main
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.formats.star import read_tables
-from napari_cellseg.predict.straighten import StraightenFile, pair_coordinates, straighten_files
+from napari_cellseg.images.remote import Url, fetch, send
+from napari_cellseg.predict.straighten import PARTICLES, StraightenFile, pair_coordinates, straighten_files
 from napari_cellseg.settings import ExportSettings
 
 BOXES = StraightenFile(boxes=True, settings=ExportSettings(box_px=16, step_px=10))
@@ -214,3 +217,39 @@ def test_rows_counted_from_the_bottom(images, tmp_path):
     straightened([tmp_path / "t.tif"], [tmp_path / "t.box"], tmp_path / "out")
     strip = tifffile.imread(tmp_path / "out/t_filament001.tif")
     assert (strip[4] == 1).all()
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_a_store_gets_what_a_folder_would(boxes, images, tmp_path, capsys):
+    store = Url(f"memory://{uuid.uuid4().hex}")
+    for path in images:
+        send(path, store / path.name)
+    for path in picked(images):
+        send(path, store / f"picks/{path.name}")
+    more = ["--boxes", "--box-px", "16", "--step-px", "10"] if boxes else ["--width-px", "9"]
+    out = ["--out", store / "out", *more]
+    assert main(["straighten", store / "*.mrc", store / "picks", *out]) == 0
+    said = capsys.readouterr().out
+    straightened(
+        images, picked(images), tmp_path / "near", how=BOXES if boxes else StraightenFile(width_px=9)
+    )
+    far, near = fetch(store / "out", tmp_path / "far"), tmp_path / "near"
+    names = {path.name for path in near.iterdir()} - {PARTICLES}
+    assert {path.name for path in far.iterdir()} == names
+    assert set(said.splitlines()) == {store / f"out/{name}" for name in names - {"summary.csv"}}
+    for name in names:
+        if name.endswith((".tif", ".mrcs")):
+            assert (far / name).read_bytes() == (near / name).read_bytes()
+    assert main(["straighten", store / "*.mrc", store / "picks", *out]) == 2
+    assert f"{store}/out/" in capsys.readouterr().err
+
+
+def test_one_micrograph_of_a_store(images, tmp_path, capsys):
+    store = Url(f"memory://{uuid.uuid4().hex}")
+    send(images[0], store / "m1.mrc")
+    send(picked(images)[0], store / "m1.csv")
+    out = tmp_path / "out"
+    assert main(["straighten", store / "m1.mrc", store / "m1.csv", "--out", str(out), "--width-px", "9"]) == 0
+    assert [path.name for path in out.iterdir()] == ["m1_filament001.tif"]
+    assert main(["straighten", store / "m1.mrc", store / "m2.csv", "--out", str(out)]) == 2
+    assert f"{store}/m2.csv" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, Flag, app, summed_up
+from napari_cellseg.images.remote import Place, placed
 from napari_cellseg.settings import ExportSettings
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def straighten(
     coordinates: str,
     /,
     *,
-    out: Path,
+    out: str,
     width_px: float | None = None,
     boxes: Flag = False,
     pad: Flag = False,
@@ -40,12 +41,13 @@ def straighten(
     Parameters
     ----------
     image
-        The micrograph; or many: a folder or a quoted glob.
+        The micrograph; or many: a folder or a quoted glob; s3://BUCKET/... and other object storage
+        as well.
     coordinates
         Its filaments, as trace or another program wrote them. Of many micrographs a folder or quoted
         glob of such files, found by name, or one file with the filaments of all.
     out
-        Folder.
+        Folder, here or in object storage.
     width_px
         Width of the strips in pixels; default: twice that of the filament.
     boxes
@@ -65,7 +67,7 @@ def straighten(
         or slurm:FILE.yaml.
     """
     from napari_cellseg.formats.point_masks import POINT_FILES
-    from napari_cellseg.images.micrographs import find_images
+    from napari_cellseg.images.micrographs import find_places
     from napari_cellseg.predict.straighten import (
         PARTICLES,
         Job,
@@ -75,18 +77,18 @@ def straighten(
     )
     from napari_cellseg.report.progress import Progress
 
-    paths, files = find_images(image), find_images(coordinates, suffixes=POINT_FILES)
+    paths, files, folder = find_places([image]), find_places([coordinates], suffixes=POINT_FILES), placed(out)
     how = StraightenFile(width_px, boxes, pad, source, flip_source, pixel_nm, overwrite, settings)
     single = not scheduler and _is_one(image, paths) and _is_one(coordinates, files)
     records: Iterator[Straightened]
     if single:
-        records = map(how, [Job(paths[0], files[0], out, str(paths[0]))])
+        records = map(how, [Job(paths[0], files[0], folder, str(paths[0]))])
     else:
         _, lone = pair_coordinates(paths, files, source=source)
         if lone:
             shown = ", ".join(lone[:5]) + (f" and {len(lone) - 5} more" if len(lone) > 5 else "")
             print(f"no micrograph of {shown}", file=sys.stderr)
-        records = straighten_files(paths, files, out, scheduler=scheduler, how=how)
+        records = straighten_files(paths, files, folder, scheduler=scheduler, how=how)
     counts = dict.fromkeys(("done", "failed"), 0)
     try:
         with Progress("straightening") as progress:
@@ -109,11 +111,12 @@ def straighten(
         return INTERRUPTED
     if single:
         return WRONG_REQUEST if counts["failed"] else OK
-    if boxes and len(paths) > 1 and counts["done"]:
-        print(out / PARTICLES)
-    return summed_up(counts, out)
+    if isinstance(folder, Path) and boxes and len(paths) > 1 and counts["done"]:
+        print(folder / PARTICLES)
+    return summed_up(counts, folder)
 
 
-def _is_one(named: str, found: list[Path]) -> bool:
+def _is_one(named: str, found: list[Place]) -> bool:
     """Tell whether a file was named outright, and not a folder or a pattern."""
-    return found == [Path(named).expanduser()]
+    place = placed(named)
+    return found == [place.expanduser() if isinstance(place, Path) else place]

@@ -287,7 +287,7 @@ def find_images(
     return sorted(found, key=_natural)
 
 
-def find_places(named: Iterable[str | Path]) -> list[Place]:
+def find_places(named: Iterable[str | Path], *, suffixes: tuple[str, ...] = ()) -> list[Place]:
     """Return the images that paths, folders, patterns and addresses in object storage name.
 
     As `find_images`; in a store a folder is an image if it is called ``NAME.zarr``.
@@ -296,6 +296,8 @@ def find_places(named: Iterable[str | Path]) -> list[Place]:
     ----------
     named : sequence of str or Path
         Such as ``"s3://bucket/data/**/*.mrc"``.
+    suffixes : tuple of str
+        As in `find_images`.
 
     Raises
     ------
@@ -304,10 +306,14 @@ def find_places(named: Iterable[str | Path]) -> list[Place]:
     """
     found: dict[Place, None] = {}
     for one in map(placed, named):
-        matches = list_images(one, _file_suffixes()) if isinstance(one, Url) else find_images(one)
-        if not matches:
-            raise _nothing(one, ())
-        found.update(dict.fromkeys(matches))
+        if isinstance(one, Url):
+            matches: Iterable[Place] = list_images(one, suffixes or _file_suffixes())
+        else:
+            matches = find_images(one, suffixes=suffixes)
+        here = dict.fromkeys(matches)
+        if not here:
+            raise _nothing(one, suffixes)
+        found.update(here)
     return sorted(found, key=_natural)
 
 

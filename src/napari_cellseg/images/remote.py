@@ -53,6 +53,10 @@ class Url(str):
     def __truediv__(self, name: str) -> Url:
         return Url(f"{self}/{name}")
 
+    def with_name(self, name: str) -> Url:
+        """Return the address of what is called so beside it."""
+        return Url(self.removesuffix(self.name) + name)
+
     def absolute(self) -> Url:
         """Itself: it means the same in every folder and on every machine."""
         return self

@@ -62,6 +62,17 @@ class Stage:
         self.names[str(near)] = place
         return near
 
+    def send(self, near: Path, place: Place) -> None:
+        """Send what was written on this machine, if it belongs into a store.
+
+        Raises
+        ------
+        CellsegError
+            If it cannot be sent.
+        """
+        if isinstance(place, Url):
+            send(near, place)
+
     def told(self, message: str) -> str:
         """Return a message with the names that the user knows."""
         for near, place in self.names.items():

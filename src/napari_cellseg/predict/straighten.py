@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_cellseg.errors import CellsegError
@@ -13,15 +13,14 @@ from napari_cellseg.formats.coordinates import Flip, SeveralMicrographs, microgr
 from napari_cellseg.formats.relion import spaces_notice
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import Image, read_image, stem
-from napari_cellseg.images.whole_files import write_errors
+from napari_cellseg.images.remote import Place, names_in, placed
 from napari_cellseg.predict.extract import boxes_along, write_boxes, write_particles, write_strips
 from napari_cellseg.predict.scheduler import check_scheduler, run_all
-from napari_cellseg.predict.summary import Summary
+from napari_cellseg.predict.staging import SUMMARY, Stage, staged, summary_in
 from napari_cellseg.predict.trace import LIST
 from napari_cellseg.settings import ExportSettings
 
 PARTICLES = "particles.star"
-SUMMARY = "summary.csv"
 STRIP, BOXES = re.compile(r"(.+)_filament\d{3,}\.tif"), re.compile(r"(.+)_segments\.(?:mrcs|star)")
 
 
@@ -31,14 +30,14 @@ class Straightened:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Url
         The micrograph.
     status : str
         "done" or "failed".
     message : str
         Why it failed, or what should be said of what was written.
     seconds : float
-    outputs : tuple of Path
+    outputs : tuple of Path or Url
         The strips; or the stack of boxes and its STAR file.
     count : int
         How many strips or boxes.
@@ -47,11 +46,11 @@ class Straightened:
     pixel_nm : float or None
     """
 
-    path: Path
+    path: Place
     status: str
     message: str = ""
     seconds: float = 0.0
-    outputs: tuple[Path, ...] = ()
+    outputs: tuple[Place, ...] = ()
     count: int = 0
     box_px: int = 0
     pixel_nm: float | None = None
@@ -61,9 +60,9 @@ class Straightened:
 class Job:
     """A micrograph, its coordinate file (None = there is none), where to write, its name in STAR files."""
 
-    image: Path
-    coordinates: Path | None
-    out: Path
+    image: Place
+    coordinates: Place | None
+    out: Place
     micrograph: str
 
 
@@ -103,19 +102,25 @@ class StraightenFile:
     def __call__(self, job: Job) -> Straightened:
         """Straighten the filaments of a micrograph; "failed" where it cannot be done."""
         start = time.monotonic()
-        try:
-            return self._straightened(job, start)
-        except CellsegError as error:
-            written = f"{job.out / stem(job.image)}_"
-            if isinstance(error.__cause__, OSError) and error.found.startswith(written):
-                raise  # the disk or the folder: the next micrograph would fail as well
-            why = str(error)
-        except OSError as error:  # a coordinate file that may not be read
-            why = f"{error.filename or job.image}: {error.strerror}"
-        return Straightened(job.image, "failed", why, time.monotonic() - start)
+        with staged() as stage:
+            near = stage.near(job.out)
+            try:
+                done = self._straightened(job, near, stage)
+            except CellsegError as error:
+                written = f"{near / stem(job.image)}_"
+                if isinstance(error.__cause__, OSError) and error.found.startswith(written):
+                    raise  # the disk or the folder: the next micrograph would fail as well
+                done = Straightened(job.image, "failed", stage.told(str(error)))
+            except OSError as error:  # a coordinate file that may not be read
+                why = f"{error.filename or job.image}: {error.strerror}"
+                done = Straightened(job.image, "failed", stage.told(why))
+            outputs = tuple(job.out / output.name for output in done.outputs)
+            for output in outputs:
+                stage.send(near / output.name, output)
+        return replace(done, outputs=outputs, seconds=time.monotonic() - start)
 
-    def _straightened(self, job: Job, start: float) -> Straightened:
-        image, found = self._read(job)
+    def _straightened(self, job: Job, out: Path, stage: Stage) -> Straightened:
+        image, found = self._read(job, stage)
         name, notices, box_px = stem(job.image), list(found.notices), 0
         plane = image.read(slice(None), slice(None))[0]
         outputs: tuple[Path, ...]
@@ -125,7 +130,7 @@ class StraightenFile:
             notices += [f"{cut.left_out} would leave the image"] if cut.left_out else []
             outputs = write_boxes(
                 cut,
-                job.out,
+                out,
                 name,
                 micrograph=job.micrograph,
                 pixel_nm=image.pixel_nm,
@@ -135,27 +140,28 @@ class StraightenFile:
             strips = write_strips(
                 plane,
                 found.filaments,
-                job.out,
+                out,
                 name,
                 width_px=self.width_px,
                 pixel_nm=image.pixel_nm,
                 overwrite=self.overwrite,
             )
             outputs, count = tuple(strips), len(found.filaments)
-        said, seconds = "; ".join(notices), time.monotonic() - start
-        return Straightened(job.image, "done", said, seconds, outputs, count, box_px, image.pixel_nm)
+        said = "; ".join(notices)
+        return Straightened(job.image, "done", said, 0.0, outputs, count, box_px, image.pixel_nm)
 
-    def _read(self, job: Job) -> tuple[Image, Coordinates]:
+    def _read(self, job: Job, stage: Stage) -> tuple[Image, Coordinates]:
         """Return a micrograph and its filaments, of which there is at least one."""
         if job.coordinates is None:
             raise CellsegError(
                 f"{job.image.name}: no coordinates of this name", "one file for each", "trace it first"
             )
-        image = read_image(job.image, pixel_nm=self.pixel_nm)
+        near = stage.fetch(job.image)
+        image = read_image(near, pixel_nm=self.pixel_nm)
         found = read_coordinates(
-            job.coordinates,
+            stage.fetch(job.coordinates),
             format=self.source or None,
-            image=job.image,
+            image=near,
             pixel_nm=image.pixel_nm,
             shape=image.shape,
             flip_y=self.flip_source,
@@ -179,13 +185,14 @@ def straighten_files(
 
     Parameters
     ----------
-    images : sequence of Path
-        The micrographs.
-    coordinates : sequence of Path
+    images : sequence of Path or str
+        The micrographs; files here, or addresses such as ``s3://BUCKET/KEY``.
+    coordinates : sequence of Path or str
         Their coordinate files, as `pair_coordinates` finds them.
-    out : Path
-        Folder; made if it is not there. ``NAME_filament001.tif``; of boxes ``NAME_segments.mrcs``
-        and ``.star``, and where there are several micrographs the list of all, ``particles.star``.
+    out : Path or str
+        Folder, here or in a store; made if it is not there. ``NAME_filament001.tif``; of boxes
+        ``NAME_segments.mrcs`` and ``.star``, and where there are several micrographs the list of all,
+        ``particles.star``, unless they are in a store, where RELION reads nothing.
     scheduler : str
         Who does it, see `predict.scheduler`; empty = this process, one after the other.
     how : StraightenFile, optional
@@ -204,7 +211,7 @@ def straighten_files(
         scheduler. Later: a full disk.
     """
     how = StraightenFile() if how is None else how
-    out, files = Path(out), [Path(path) for path in images]
+    out, files = placed(out), [placed(path) for path in images]
     found, _ = pair_coordinates(files, coordinates, source=how.source)
     folder, named = out, [str(path) for path in files]  # in STAR files they stay as they were said
     if scheduler:  # workers may be in another folder
@@ -213,31 +220,28 @@ def straighten_files(
         found = [None if path is None else path.absolute() for path in found]
     jobs = [Job(image, path, out, name) for image, path, name in zip(files, found, named, strict=True)]
     _check(jobs, out, how)
-    with write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     counted = "boxes" if how.boxes else "filaments"
-    summary = Summary(out / SUMMARY, columns=("path", "status", "message", "seconds", counted))
-    summary.write()
-    through: dict[Path, tuple[Path, float, int]] = {}
+    through: dict[Place, tuple[Path, float, int]] = {}
 
     def lost(job: Job, why: str) -> Straightened:
         return Straightened(job.image, "failed", f"{job.image}: {why}")
 
-    for done in run_all(jobs, how, scheduler, lost):
-        row = {"path": str(done.path), "status": done.status, "message": done.message}
-        row["seconds"] = f"{done.seconds:.2f}"
-        summary.add(row | ({counted: str(done.count)} if done.status == "done" else {}))
-        if done.box_px and done.pixel_nm is not None:
-            through[done.path] = done.outputs[-1], done.pixel_nm, done.box_px
-        yield done
-    if len(jobs) > 1 and through:
+    with summary_in(out, ("path", "status", "message", "seconds", counted)) as summary:
+        for done in run_all(jobs, how, scheduler, lost):
+            row = {"path": str(done.path), "status": done.status, "message": done.message}
+            row["seconds"] = f"{done.seconds:.2f}"
+            summary.add(row | ({counted: str(done.count)} if done.status == "done" else {}))
+            if done.box_px and done.pixel_nm is not None and isinstance(done.outputs[-1], Path):
+                through[done.path] = done.outputs[-1], done.pixel_nm, done.box_px
+            yield done
+    if isinstance(out, Path) and isinstance(folder, Path) and len(jobs) > 1 and through:
         in_order = [through[job.image] for job in jobs if job.image in through]
         write_particles(out / PARTICLES, in_order, folder=folder)
 
 
 def pair_coordinates(
     images: Sequence[Path | str], coordinates: Sequence[Path | str], *, source: str = ""
-) -> tuple[list[Path | None], list[str]]:
+) -> tuple[list[Place | None], list[str]]:
     """Return the coordinate file of each micrograph, or None, and what is of none of them.
 
     One file of one micrograph is a pair. Else files are found by the name of the micrograph they are
@@ -262,14 +266,14 @@ def pair_coordinates(
     >>> [file and file.name for file in files], lone
     ([None, 'm2_autopick.star'], ['m3.box'])
     """
-    stems, files = [stem(path) for path in images], [Path(path) for path in coordinates]
+    stems, files = [stem(placed(path)) for path in images], [placed(path) for path in coordinates]
     if len(files) > 1:
         files = [path for path in files if path.name not in (LIST, SUMMARY, PARTICLES)]
     if not stems or not files:
         raise CellsegError(f"no {'coordinate files' if stems else 'micrographs'}", "at least one")
     if len(stems) == len(files) == 1:
         return [*files], []
-    of: dict[str, Path] = {}
+    of: dict[str, Place] = {}
     for path in files:
         name = micrograph_stem(path)
         if name in of:
@@ -290,18 +294,19 @@ def pair_coordinates(
     return [of.get(name) for name in stems], lone
 
 
-def _micrographs_in(path: Path, source: str) -> tuple[str, ...]:
+def _micrographs_in(path: Place, source: str) -> tuple[str, ...]:
     """Return the names of the micrographs that a coordinate file is of; none where it does not say."""
-    try:
-        named = read_coordinates(path, format=source or None, flip_y="no").micrograph
-    except SeveralMicrographs as several:
-        return several.names
+    with staged() as stage:
+        try:
+            named = read_coordinates(stage.fetch(path), format=source or None, flip_y="no").micrograph
+        except SeveralMicrographs as several:
+            return several.names
     return (named,) if named else ()
 
 
-def _check(jobs: Sequence[Job], out: Path, how: StraightenFile) -> None:
+def _check(jobs: Sequence[Job], out: Place, how: StraightenFile) -> None:
     """Raise an error if two micrographs have one name, or something that is there would be replaced."""
-    seen: dict[str, Path] = {}
+    seen: dict[str, Place] = {}
     for job in jobs:
         name = stem(job.image)
         if name in seen:
@@ -313,11 +318,13 @@ def _check(jobs: Sequence[Job], out: Path, how: StraightenFile) -> None:
         seen[name] = job.image
     if how.boxes and len(jobs) > 1 and spaces_notice(str(out)):
         raise CellsegError(f"{str(out)!r} has a space", "a folder without any", "RELION cannot read it")
-    if how.overwrite or not out.is_dir():
+    if how.overwrite:
         return
     written, wanted = BOXES if how.boxes else STRIP, {stem(job.image) for job in jobs if job.coordinates}
-    for path in out.iterdir():
-        made = written.fullmatch(path.name)
-        joint = how.boxes and len(jobs) > 1 and path.name == PARTICLES
+    for there in names_in(out):
+        made = written.fullmatch(there)
+        joint = how.boxes and len(jobs) > 1 and there == PARTICLES
         if joint or (made and made[1] in wanted):
-            raise CellsegError(f"{path}: exists already", remedy="choose another --out or give --overwrite")
+            raise CellsegError(
+                f"{out / there}: exists already", remedy="choose another --out or give --overwrite"
+            )

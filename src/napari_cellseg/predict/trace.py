@@ -17,7 +17,7 @@ from napari_cellseg.formats.coordinates import WRITERS, coordinate_file, named, 
 from napari_cellseg.formats.masks import Polarity, mask_to_labels, read_mask, suggest_polarity
 from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.micrographs import read_image, stem
-from napari_cellseg.images.remote import Place, Url, names_in, placed, send
+from napari_cellseg.images.remote import Place, names_in, placed
 from napari_cellseg.objects.contamination import contamination_indices, find_contamination
 from napari_cellseg.objects.filaments import DEFAULTS, TRACERS, trace
 from napari_cellseg.objects.settings import TraceSettings
@@ -119,8 +119,7 @@ class TraceFile:
                 if isinstance(error.__cause__, OSError) and error.found.startswith(str(near)):
                     raise  # the disk or the folder: the next file would fail as well
                 return Traced(path, "failed", stage.told(str(error)), time.monotonic() - start)
-            if isinstance(target, Url):
-                send(near, target)
+            stage.send(near, target)
         said = "; ".join((*found.notices, *written.notices))
         return Traced(path, "done", said, time.monotonic() - start, target, found)
 
