@@ -16,7 +16,7 @@ from napari_cellseg.nets import backends, openvino
 from napari_cellseg.nets.backends import BACKENDS, Backend, fastest_backend, prepare
 from napari_cellseg.nets.model import ModelSpec, load_model, new_model, save_model
 from napari_cellseg.nets.model_cache import NAME, cache_folder, note_fact, read_facts
-from napari_cellseg.nets.openvino import NETWORK, likely_precision, prepare_openvino, probe
+from napari_cellseg.nets.openvino import NETWORK, likely_bytes, likely_precision, prepare_openvino, probe
 from napari_cellseg.nets.segmenters import ARCHITECTURES
 
 WINDOW = np.random.default_rng(0).normal(size=(1, 2, 64, 96)).astype(np.float32)
@@ -136,11 +136,21 @@ def test_the_format_is_known_before_it_runs(saved, monkeypatch):
     monkeypatch.setattr(openvino, "precisions", lambda: ["bfloat16", "float32"])
     assert likely_precision(saved, "cpu", "auto") == "float32"  # never tried
     for differing, expected in ((0.01, "float32"), (0.0005, "bfloat16")):
-        note_fact(cache_folder(saved), openvino._fact("bfloat16"), differing)
+        note_fact(cache_folder(saved), openvino._fact("differs", "bfloat16"), differing)
         assert likely_precision(saved, "cpu", "auto") == expected
         assert likely_precision(saved, "cpu", "float32") == "float32"
     eight = replace(saved, spec=replace(saved.spec, int8=True))
     assert likely_precision(eight, "cpu", "auto") == "int8"
+
+
+def test_what_it_holds_is_known_once_it_ran(saved):
+    assert likely_bytes(saved, "cpu", "float32", 100.0) == pytest.approx(115)
+    prepare_openvino(saved, "cpu", "float32")
+    held = likely_bytes(saved, "cpu", "float32", 100.0)
+    assert held == read_facts(cache_folder(saved))[openvino._fact(openvino.HELD, "float32")]
+    assert held != pytest.approx(115)
+    never_saved = replace(saved, path=None, sha256="")
+    assert likely_bytes(never_saved, "cpu", "float32", 100.0) == pytest.approx(115)
 
 
 def test_what_cannot_be_converted(saved):

@@ -19,7 +19,7 @@ import numpy as np
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.nets.machine import accelerators, cpu_name, fast_in_bfloat16, threads
 from napari_cellseg.nets.model_cache import cache_folder, note_fact, read_facts
-from napari_cellseg.nets.openvino import likely_precision, prepare_openvino
+from napari_cellseg.nets.openvino import likely_bytes, prepare_openvino
 from napari_cellseg.nets.openvino import missing as openvino_missing
 
 if TYPE_CHECKING:
@@ -48,19 +48,17 @@ class Backend:
         One line for lists and forms.
     device : str
         Where it runs if nobody says where.
-    workspace : (float, float)
-        Bytes it holds for each that torch's tensors take in float32: in float32, and in fewer bits.
-    precision : callable
-        ``precision(model, device, precision)``: the number format it will take, as far as that is known.
+    held : callable
+        ``held(model, device, precision, tensors)``: bytes that a pass holds for each pixel of a window;
+        those that torch's tensors take in float32 are `tensors`.
     """
 
     prepare: Callable[[Model, str, str], Forward]
     missing: Callable[[], str]
     description: str
     device: str = "auto"
-    workspace: tuple[float, float] = (1.25, 1.25)  # buffers of the convolution libraries come on top
-    precision: Callable[[Model, str, str], str] = lambda model, device, precision: pick_precision(
-        precision, device
+    held: Callable[[Model, str, str, float], float] = lambda model, device, precision, tensors: (
+        1.25 * tensors  # buffers of the convolution libraries come on top
     )
 
 
@@ -166,8 +164,7 @@ BACKENDS: dict[str, Backend] = {
         openvino_missing,
         "OpenVINO on CPU: the network is converted once and kept",
         device="cpu",
-        workspace=(1.15, 0.5),  # 0.84 and 0.48 with U-Net/ResNet18, 1.14 with a U-Net of two layers
-        precision=likely_precision,
+        held=likely_bytes,
     ),
 }
 

@@ -90,10 +90,7 @@ def _plan_one(image: Image, model: Model, settings: SegmentSettings) -> Grid:
     backend = pick_backend(
         model, backend=settings.backend, device=device, precision=settings.precision, work_px=0
     )
-    entry = BACKENDS[backend]
-    exact, rough = entry.workspace
-    precise = entry.precision(model, device, settings.precision) == "float32"
-    needed = (exact if precise else rough) * bytes_per_px(model)
+    needed = BACKENDS[backend].held(model, device, settings.precision, bytes_per_px(model))
     if not device.startswith("cuda"):  # there the rest lies elsewhere
         needed += bytes_beside(model.spec.channels, model.spec.outputs)
     most = cpu_bytes()
