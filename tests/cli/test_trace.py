@@ -12,6 +12,7 @@ from napari_cellseg.formats.coordinates import read_coordinates
 from napari_cellseg.formats.star import read_tables
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.simulate.strokes import paint_stroke
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
 
@@ -45,7 +46,9 @@ def result(folder, ice=None):
     planes = [1 - likely, likely]
     if ice is not None:
         planes = [np.where(ice, 0.2, 1 - likely), likely * 0.7, np.where(ice, 0.8, 0)]
-    made.write(slice(0, shape[0]), slice(0, shape[1]), np.stack(planes).astype(np.float32))
+    made.write(
+        slice(0, shape[0]), slice(0, shape[1]), Encode(len(planes))(np.stack(planes).astype(np.float32))
+    )
     made.finish(folder / "m2.ome.zarr")
     return folder / "m2.ome.zarr"
 

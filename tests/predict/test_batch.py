@@ -1,5 +1,6 @@
 import csv
 import errno
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,19 @@ import zarr
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.micrographs import read_image
+from napari_cellseg.nets.backends import BACKENDS, Backend
 from napari_cellseg.nets.model import ModelSpec, new_model, save_model
 from napari_cellseg.predict import label_tiff
 from napari_cellseg.predict.batch import refine_files, segment_files
+from napari_cellseg.predict.blocks import BlockPass
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.postprocess import remove_small
 from napari_cellseg.predict.refine import final_labels, refine_result
 from napari_cellseg.predict.segment_file import FileDone, labels_path, write_labels_tiff
 from napari_cellseg.predict.store import Result
 from napari_cellseg.settings import SegmentSettings
+
+from .conftest import local_forward
 
 SETTINGS = SegmentSettings(backend="numpy", block_px=64)
 
@@ -142,6 +147,47 @@ def test_a_full_disk_ends_the_run(folder, monkeypatch):
     monkeypatch.setattr(Result, "write", full)
     with pytest.raises(CellsegError, match="disk is full"):
         run(folder)
+
+
+def files_at_work() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("cellseg-file")]
+
+
+def test_the_next_file_is_read_while_one_is_computed(folder, monkeypatch):
+    read, real = threading.Event(), BlockPass.read
+
+    def noted(self, rows, cols):
+        if self.image.name == "b":
+            read.set()
+        return real(self, rows, cols)
+
+    waited = []
+
+    def prepare(model, device, precision):
+        forward = local_forward(model.spec.stride)
+        return lambda windows: (waited.append(read.wait(20)), forward(windows))[1]
+
+    monkeypatch.setattr(BlockPass, "read", noted)
+    monkeypatch.setitem(BACKENDS, "numpy", Backend(prepare, str, "waits for the next file"))
+    assert [step.path.name for step in run(folder)] == ["a.tif", "b.tif", "c.tif"]
+    assert all(waited)
+
+
+def test_stopping_leaves_nobody_at_work(folder):
+    paths = [folder / f"{name}.tif" for name in "abc"]
+    steps = segment_files(paths, "model", folder / "out", settings=SETTINGS)
+    next(steps)
+    steps.close()
+    assert files_at_work() == []
+    assert not list((folder / "out").glob("c.*"))  # not begun
+    assert {step.status for step in run(folder, resume=True)} <= {"done", "skipped"}
+
+
+def test_an_error_leaves_nobody_at_work(folder, monkeypatch):
+    monkeypatch.setattr(Result, "finish", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(folder)
+    assert files_at_work() == []
 
 
 def test_a_folder_that_is_a_file(folder):

@@ -14,6 +14,7 @@ from napari_cellseg.objects.instances import find_instances
 from napari_cellseg.predict.batch import refine_files, segment_files
 from napari_cellseg.predict.chain import parse_chain
 from napari_cellseg.predict.instances import store_instances, stored_instances, write_instances_tiff
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.segment_file import FileDone
 from napari_cellseg.predict.store import begin_result, read_own
 from napari_cellseg.predict.tiles import Grid
@@ -28,7 +29,7 @@ def write_result(path: Path, instances: np.ndarray) -> np.ndarray:
     said = np.stack([rings == ring for ring in (1, 2, 3, 4)]).astype(np.float32)
     grid = Grid(instances.shape, instances.shape, 0, 8, instances.shape)
     result = begin_result(path, grid, classes=RINGS, pixel_nm=2.0, identity={}, threshold=None)
-    result.write(slice(0, instances.shape[0]), slice(0, instances.shape[1]), said)
+    result.write(slice(0, instances.shape[0]), slice(0, instances.shape[1]), Encode(len(said))(said))
     result.finish(path)
     return said
 

@@ -1,10 +1,16 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.micrographs import Image
 from napari_cellseg.nets.backends import BACKENDS, Backend
+from napari_cellseg.predict.network import Network
 from napari_cellseg.predict.segment import segment
+from napari_cellseg.predict.tiles import Grid
 from napari_cellseg.settings import SegmentSettings
 
 
@@ -68,3 +74,25 @@ def test_other_errors_of_a_network_are_not_hidden(local_model):
         patch.setitem(BACKENDS, "numpy", Backend(prepare, str, "broken"))
         with pytest.raises(RuntimeError, match="shapes"):
             computed(noise(100, 100), local_model())
+
+
+def test_the_image_that_was_begun_first_comes_first(local_model):
+    settings, grid = SegmentSettings(backend="numpy"), Grid((8, 8), (8, 8), 0, 8)
+    first, second = Network(local_model(), grid, settings), Network(local_model(), grid, settings)
+    order, held, window = [], threading.Event(), np.zeros((1, 8, 8), np.float32)
+
+    def noted(name):
+        def launch(window, keep):
+            held.wait(20)
+            order.append(name)
+            return lambda: window
+
+        return launch
+
+    first.launch, second.launch = noted("first"), noted("second")
+    with ThreadPoolExecutor(5) as pool:
+        for network in (second, second, second, first, first):
+            pool.submit(network, window, (slice(None), slice(None)))
+            time.sleep(0.05)  # the first of them is at work by now, the others wait
+        held.set()
+    assert order == ["second", "first", "first", "second", "second"]

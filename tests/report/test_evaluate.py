@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from napari_cellseg.cli import main
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.annotation import Classes
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.segment_file import write_labels_tiff
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
@@ -26,7 +27,7 @@ def write_result(folder: Path, name: str, vessel: np.ndarray, *, finished: bool 
     grid = Grid(vessel.shape, vessel.shape, 0, 8, vessel.shape)
     result = begin_result(path, grid, classes=CLASSES, pixel_nm=2.0, identity={}, threshold=None)
     whole = (slice(0, vessel.shape[0]), slice(0, vessel.shape[1]))
-    result.write(*whole, np.stack([1 - vessel, vessel]).astype(np.float32))
+    result.write(*whole, Encode(2)(np.stack([1 - vessel, vessel]).astype(np.float32)))
     if finished:
         result.finish(path)
         write_labels_tiff(path, folder / f"{name}_labels.tif", pixel_nm=2.0)

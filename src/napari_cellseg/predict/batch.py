@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 from napari_cellseg.errors import CellsegError
 from napari_cellseg.images.instance_rings import are_rings
 from napari_cellseg.images.micrographs import read_image, stem
 from napari_cellseg.images.remote import Place, Url, is_remote, names_in, placed
+from napari_cellseg.nets.machine import accelerators
 from napari_cellseg.objects.instances import CellsFound
 from napari_cellseg.predict.blocks import DEFAULTS
 from napari_cellseg.predict.chain import Chain
 from napari_cellseg.predict.instances import instances_note
 from napari_cellseg.predict.refine import finished_note, refine_result, stored_labels
-from napari_cellseg.predict.scheduler import check_scheduler, run_files
+from napari_cellseg.predict.scheduler import check_scheduler, processors, run_files
 from napari_cellseg.predict.segment_away import SegmentAway
 from napari_cellseg.predict.segment_file import (
     CELLS,
@@ -36,6 +41,12 @@ from napari_cellseg.predict.stream import BlockDone, refuse_existing
 from napari_cellseg.predict.summary import Summary, shares
 from napari_cellseg.settings import InstanceSettings, SegmentSettings
 
+Record: TypeAlias = BlockDone | CellsFound | FileDone
+Records: TypeAlias = "SimpleQueue[Record | None]"
+
+CPU_FILES, CARD_FILES = 2, 8
+"""Files worked on at a time; on a card reading and writing take longer than the network."""
+
 
 def segment_files(
     paths: Sequence[Path | str],
@@ -49,7 +60,7 @@ def segment_files(
     resume: bool = False,
     overwrite: bool = False,
     scheduler: str = "",
-) -> Generator[BlockDone | CellsFound | FileDone, None, None]:
+) -> Generator[Record, None, None]:
     """Segment files into a folder: ``STEM.ome.zarr``, ``STEM_labels.tif`` and ``summary.csv``.
 
     A model that finds single cells also writes ``STEM_instances.tif``.
@@ -129,7 +140,7 @@ def segment_files(
 
 def _outcomes(
     images: list[Place], work: SegmentFile | SegmentAway, scheduler: str, *, on_gpu: bool
-) -> Generator[BlockDone | CellsFound | FileDone, None, None]:
+) -> Generator[Record, None, None]:
     if scheduler:
         yield from _elsewhere(images, work, scheduler, on_gpu=on_gpu)
     elif isinstance(work, SegmentAway):
@@ -137,9 +148,58 @@ def _outcomes(
             for path, stage in stages:
                 yield (yield from work.steps(path, stage))
     else:
-        for path in images:
-            assert isinstance(path, Path)
-            yield (yield from work.steps(path))
+        yield from _overlapped(images, work)
+
+
+def _overlapped(images: Sequence[Place], work: SegmentFile) -> Generator[Record, None, None]:
+    """Yield what becomes of files in their order; one is read and another written while one is computed."""
+    stopped, waiting, end = threading.Event(), iter(images), time.monotonic()
+    at_work: deque[tuple[Records, Future[None]]] = deque()
+    ahead = _at_a_time(work.settings)
+
+    def follow(path: Path, records: Records) -> None:
+        try:
+            with closing(_with_outcome(work.steps(path))) as steps:
+                for step in steps:
+                    records.put(step)
+                    if stopped.is_set():
+                        return
+        finally:
+            records.put(None)
+
+    with ThreadPoolExecutor(ahead, thread_name_prefix="cellseg-file") as pool:
+
+        def begin() -> None:
+            for path in waiting:
+                assert isinstance(path, Path)
+                records: Records = SimpleQueue()
+                at_work.append((records, pool.submit(follow, path, records)))
+                return
+
+        try:
+            for _ in range(ahead):
+                begin()
+            while at_work:
+                records, outcome = at_work.popleft()
+                while (record := records.get()) is not None:
+                    if isinstance(record, FileDone):  # its own time, without that of waiting for the former
+                        seconds, end = min(record.seconds, time.monotonic() - end), time.monotonic()
+                        record = replace(record, seconds=seconds)
+                    yield record
+                outcome.result()
+                begin()
+        finally:
+            stopped.set()
+
+
+def _with_outcome(steps: Generator[BlockDone | CellsFound, None, FileDone]) -> Generator[Record, None, None]:
+    yield (yield from steps)
+
+
+def _at_a_time(settings: SegmentSettings) -> int:
+    """Return how many files are worked on at a time; only the network takes them one by one."""
+    on_card = settings.device != "cpu" and bool(accelerators())
+    return min(CARD_FILES, processors()) if on_card else CPU_FILES
 
 
 def _elsewhere(

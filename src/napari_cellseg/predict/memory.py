@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import weakref
@@ -112,6 +113,7 @@ def count_bytes(net: torch.nn.Module, *, channels: int, stride: int) -> float:
         As in the model's spec.
     """
     import torch
+    from torch import nn
     from torch.overrides import TorchFunctionMode
 
     def place(tensor: Any) -> int:
@@ -139,13 +141,13 @@ def count_bytes(net: torch.nn.Module, *, channels: int, stride: int) -> float:
             self.alive -= size
 
     side = stride * max(1, 256 // stride)
-    weights = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in (*net.named_parameters(), *net.named_buffers())
-    }
+    empty: dict[int, torch.Tensor] = {id(buffer): buffer.to("meta") for buffer in net.buffers()}
+    for weight in net.parameters():
+        empty[id(weight)] = nn.Parameter(weight.to("meta"), requires_grad=False)
+    bare = copy.deepcopy(net, empty)  # nothing is done to the network itself: it may be at work
     window = torch.empty((1, channels, side, side), device="meta")
     with torch.no_grad(), Count() as count:
-        torch.func.functional_call(net, weights, (window,))
+        bare(window)
     return float(count.most) / side**2
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -42,12 +44,12 @@ class Network:
 
         self.model, self.grid, self.settings = model, grid, settings
         self.device = run_device(settings.backend, settings.device)
-        self.most_px = float("inf")
+        self.turn, self.most_px = next(_numbers), float("inf")
         self.forward: Forward | None = None
 
     def __call__(self, window: NDArray[Any], keep: tuple[slice, slice]) -> NDArray[Any]:
         """Return what is kept of the planes (k, y, x) of a window when its turn has come."""
-        return _device_queue(self.device).submit(self.run, window, keep).result()()
+        return _device(self.device).do(lambda: self.run(window, keep), self.turn)()
 
     def run(self, window: NDArray[Any], keep: tuple[slice, slice]) -> Pending:
         """Begin a window on the calling thread."""
@@ -101,7 +103,34 @@ class Network:
         return lambda: np.concatenate([part() for part in parts], axis + 1)
 
 
-@functools.cache
-def _device_queue(device: str) -> ThreadPoolExecutor:
-    """Return the one thread that works on a device: passes queue up instead of sharing its memory."""
-    return ThreadPoolExecutor(1, thread_name_prefix=f"cellseg-{device}")
+class _Device:
+    """The one thread that works on a device: passes queue up instead of sharing its memory.
+
+    Those of an image that was begun first come first, so that images worked on at a time end one by one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"cellseg-{name}")
+        self.waiting: set[tuple[int, int]] = set()
+        self.changed, self.busy = threading.Condition(), False
+
+    def do(self, call: Callable[[], Pending], turn: int) -> Pending:
+        """Return what a call returns when its turn has come."""
+        ticket = turn, next(_numbers)
+        with self.changed:
+            self.waiting.add(ticket)
+            try:
+                self.changed.wait_for(lambda: not self.busy and min(self.waiting) == ticket)
+                self.busy = True
+            finally:
+                self.waiting.remove(ticket)
+        try:
+            return self.thread.submit(call).result()
+        finally:
+            with self.changed:
+                self.busy = False
+                self.changed.notify_all()
+
+
+_device = functools.cache(_Device)
+_numbers = itertools.count()

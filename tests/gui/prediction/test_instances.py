@@ -10,6 +10,7 @@ from napari_cellseg.gui.segment import SegmentDock
 from napari_cellseg.images.annotation import Classes
 from napari_cellseg.images.instance_rings import RINGS, ring_labels
 from napari_cellseg.predict.instances import store_instances
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
 
@@ -104,7 +105,7 @@ def test_a_stored_result_opens_with_its_cells_on_top(make_napari_viewer_proxy, t
     grid = Grid(CELLS.shape, CELLS.shape, 0, 8)
     about = {"classes": RINGS, "pixel_nm": 0.5, "identity": {"image": "x"}, "threshold": None}
     result = begin_result(path, grid, **about)
-    result.write(slice(0, CELLS.shape[0]), slice(0, CELLS.shape[1]), said)
+    result.write(slice(0, CELLS.shape[0]), slice(0, CELLS.shape[1]), Encode(len(said))(said))
     result.finish(path)
     list(store_instances(path))
     assert (zarr.open_array(path / "labels/instances/0", mode="r")[:] == CELLS).all()

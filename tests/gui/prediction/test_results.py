@@ -11,6 +11,7 @@ from napari_cellseg.images.coordinates import Coordinates
 from napari_cellseg.images.filament import Filament
 from napari_cellseg.images.project import Project
 from napari_cellseg.predict.chain import parse_chain
+from napari_cellseg.predict.labels import Encode
 from napari_cellseg.predict.refine import refine_result
 from napari_cellseg.predict.store import begin_result
 from napari_cellseg.predict.tiles import Grid
@@ -25,7 +26,9 @@ def write_result(folder, name="bar_1", side=64, uncertainty="none"):
     probabilities = np.zeros((2, side, side), np.float32)
     probabilities[0, :, : side // 2] = probabilities[1, :, side // 2 :] = 1
     doubt = probabilities[:1] if uncertainty != "none" else probabilities[:0]
-    result.write(slice(0, side), slice(0, side), np.concatenate([probabilities, doubt]))
+    result.write(
+        slice(0, side), slice(0, side), Encode(len(probabilities))(np.concatenate([probabilities, doubt]))
+    )
     result.finish(out)
     return out
 
