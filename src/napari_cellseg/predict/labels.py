@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from napari_cellseg.errors import CellsegError
 
+BAND_PX = 1 << 15
+"""Pixels encoded at a time, so that the passes stay in the cache."""
+
 
 def labels_from(probabilities: Any, *, threshold: float | None = None) -> Any:
     """Return the label of the likeliest class at each pixel: its channel + 1.
@@ -55,13 +58,6 @@ def labels_from(probabilities: Any, *, threshold: float | None = None) -> Any:
     return labels
 
 
-def quantised(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return values from 0 to 1 as bytes; 255 stands for 1."""
-    scaled = probabilities * np.float32(255)
-    scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class Encode:
     """Turns what a network found into what is stored of it, a fifth of the size.
@@ -78,12 +74,18 @@ class Encode:
     threshold: float | None = None
 
     def __call__(self, planes: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return bytes (planes + 1, y, x): all planes `quantised`, then the labels of the first `classes`.
+        """Return bytes (planes + 1, y, x): all planes, 255 for 1, then the labels of the first `classes`.
 
         Examples
         --------
         >>> Encode(2)(np.float32([[[0.8]], [[0.2]]])).ravel().tolist()
         [204, 51, 1]
         """
-        labels = labels_from(planes[: self.classes], threshold=self.threshold)
-        return np.concatenate([quantised(planes), labels[np.newaxis]])
+        encoded = np.empty((len(planes) + 1, *planes.shape[1:]), np.uint8)
+        for top in range(0, planes.shape[1], rows := max(1, BAND_PX // planes.shape[2])):
+            band, into = planes[:, top : top + rows], encoded[:, top : top + rows]
+            into[-1] = labels_from(band[: self.classes], threshold=self.threshold)
+            scaled = band * np.float32(255)
+            scaled += np.float32(0.5)
+            into[:-1] = scaled
+        return encoded

@@ -78,7 +78,7 @@ class Result:
         group = zarr.open_group(self.path, mode="r+")
         classes = array_in(group, "probabilities/0").shape[0]
         planes, labels = planes[:-1], planes[-1]
-        pixels = np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()
+        pixels = [int(np.count_nonzero(labels == value)) for value in range(1, classes + 1)]
         for level in range(len(level_shapes(self.grid))):
             if level:
                 planes = halved(planes)
