@@ -61,25 +61,28 @@ class CardNetwork(Network):
         super().__init__(model, grid, settings)
         self.figures, self.encode = figures, encode
         self.precision = pick_precision(settings.precision, self.device)
+        self.net: Any = None  # on the card, from the first window on
 
     def launch(self, window: NDArray[Any], keep: tuple[slice, slice]) -> Pending:
-        """Put a pass over a window, and what follows it, into the card's queue."""
+        """Put a pass over a window, and what follows it, into the card's queue, and wait for none of it."""
         import torch
 
         from napari_cellseg.nets.backends import autocast, fixed_shapes
 
-        net = self.model.net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        native = np.ascontiguousarray(window, window.dtype.newbyteorder("="))
+        on_card = self.device.startswith("cuda")
+        if self.net is None:
+            net: Any = self.model.net.eval()
+            self.net = net.to(self.device, memory_format=torch.channels_last)
+        pixels = torch.from_numpy(np.ascontiguousarray(window, window.dtype.newbyteorder("=")))
         with torch.inference_mode(), fixed_shapes():
-            pixels = self.normalised(
-                self._pinned(torch.from_numpy(native)).to(self.device, non_blocking=True)
-            )
+            pixels = (pixels.pin_memory() if on_card else pixels).to(self.device, non_blocking=True)
+            batch = self.normalised(pixels)[None].contiguous(memory_format=torch.channels_last)
             with autocast(self.device, self.precision):
-                logits = net(pixels[None].contiguous(memory_format=torch.channels_last))[0]
+                logits = self.net(batch)[0]
             encoded = self.encoded(logits[:, *keep].float().softmax(0))
-            answer = self._pinned(torch.empty(encoded.shape, dtype=torch.uint8))
+            answer = torch.empty(encoded.shape, dtype=torch.uint8, pin_memory=on_card)
             answer.copy_(encoded, non_blocking=True)
-            done = torch.cuda.Event() if self.device.startswith("cuda") else None  # type: ignore[no-untyped-call]
+            done = torch.cuda.Event() if on_card else None  # type: ignore[no-untyped-call]
             if done is not None:
                 done.record(torch.cuda.current_stream(self.device))
 
@@ -91,21 +94,15 @@ class CardNetwork(Network):
 
         return arrived
 
-    def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a tensor of this side that a card reads and writes by itself."""
-        return tensor.pin_memory() if self.device.startswith("cuda") else tensor
-
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Do what `Figures.apply` does; in the same order, so that the same comes out."""
         import torch
 
-        with torch.device(self.device):
-            mean, std, low, high = (
-                torch.tensor(values)[:, None, None]
-                for values in (self.figures.mean, self.figures.std, self.figures.low, self.figures.high)
-            )
-        is_float = pixels.is_floating_point()
-        pixels = pixels.float().clamp(low, high).sub_(mean).mul_(1 / std)
+        figures, is_float = self.figures, pixels.is_floating_point()
+        pixels = pixels.to(torch.float32, copy=True)
+        every = zip(pixels, figures.mean, figures.std, figures.low, figures.high, strict=True)
+        for plane, mean, std, low, high in every:  # numbers, since a tensor of them would be waited for
+            plane.clamp_(low, high).sub_(mean).mul_(1 / std)
         return pixels.nan_to_num_(nan=0.0) if is_float else pixels
 
     def encoded(self, probabilities: torch.Tensor) -> torch.Tensor:

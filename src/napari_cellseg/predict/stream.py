@@ -38,7 +38,7 @@ class BlockDone:
     done, total : int
         Blocks of this image.
     seconds_left : float
-        As long as the blocks of this run took.
+        As long as the blocks of this run took, but for the first.
     rows, cols : slice
         Source pixels of the block.
     """
@@ -114,13 +114,16 @@ def segment_to(
     down, across = result.grid.counts
     total = down * across
     order = [(row, col) for row in range(down) for col in range(across) if (row, col) not in result.finished]
-    start = time.monotonic()
+    start = first = time.monotonic()
     with closing(compute_blocks(lazy, order)) as blocks:
         for new, (rows, cols, block) in enumerate(blocks, start=1):
             with write_errors(out):
                 result.write(rows, cols, block)
-            done = len(result.finished)
-            yield BlockDone(done, total, (time.monotonic() - start) / new * (total - done), rows, cols)
+            now, done = time.monotonic(), len(result.finished)
+            first = now if new == 1 else first
+            # the first one may have had to wait for another image
+            pace = now - start if new == 1 else (now - first) / (new - 1)
+            yield BlockDone(done, total, pace * (total - done), rows, cols)
     with write_errors(out):
         result.finish(out)
 
