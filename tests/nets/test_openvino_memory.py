@@ -64,4 +64,4 @@ def test_no_more_is_held_than_it_says():
     command = [sys.executable, "-c", MEASURED, str(Path(__file__).parent)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     measured, told = map(float, re.findall(r"[\d.]+", run.stdout))
-    assert 0.2 * told < measured < 1.1 * told  # a kernel that takes idle pages back makes it less
+    assert measured < 1.1 * told
