@@ -173,6 +173,18 @@ def test_the_next_file_is_read_while_one_is_computed(folder, monkeypatch):
     assert all(waited)
 
 
+def test_the_windows_of_the_first_file_come_first(folder, monkeypatch):
+    turns, real = {}, BlockPass.read
+
+    def noted(self, rows, cols):
+        turns[self.image.name] = self.turn
+        return real(self, rows, cols)
+
+    monkeypatch.setattr(BlockPass, "read", noted)
+    run(folder, "c", "a", "b")
+    assert turns == {"c": 0, "a": 1, "b": 2}
+
+
 def test_stopping_leaves_nobody_at_work(folder):
     paths = [folder / f"{name}.tif" for name in "abc"]
     steps = segment_files(paths, "model", folder / "out", settings=SETTINGS)

@@ -76,9 +76,9 @@ def test_other_errors_of_a_network_are_not_hidden(local_model):
             computed(noise(100, 100), local_model())
 
 
-def test_the_image_that_was_begun_first_comes_first(local_model):
+def test_the_first_image_comes_first(local_model):
     settings, grid = SegmentSettings(backend="numpy"), Grid((8, 8), (8, 8), 0, 8)
-    first, second = Network(local_model(), grid, settings), Network(local_model(), grid, settings)
+    first, second = (Network(local_model(), grid, settings, turn) for turn in (1, 2))
     order, held, window = [], threading.Event(), np.zeros((1, 8, 8), np.float32)
 
     def noted(name):

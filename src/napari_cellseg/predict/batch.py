@@ -22,6 +22,7 @@ from napari_cellseg.objects.instances import CellsFound
 from napari_cellseg.predict.blocks import DEFAULTS
 from napari_cellseg.predict.chain import Chain
 from napari_cellseg.predict.instances import instances_note
+from napari_cellseg.predict.network import TURN
 from napari_cellseg.predict.refine import finished_note, refine_result, stored_labels
 from napari_cellseg.predict.scheduler import check_scheduler, processors, run_files
 from napari_cellseg.predict.segment_away import SegmentAway
@@ -153,11 +154,12 @@ def _outcomes(
 
 def _overlapped(images: Sequence[Place], work: SegmentFile) -> Generator[Record, None, None]:
     """Yield what becomes of files in their order; one is read and another written while one is computed."""
-    stopped, waiting, end = threading.Event(), iter(images), time.monotonic()
+    stopped, waiting, end = threading.Event(), enumerate(images), time.monotonic()
     at_work: deque[tuple[Records, Future[None]]] = deque()
     ahead = _at_a_time(work.settings)
 
-    def follow(path: Path, records: Records) -> None:
+    def follow(number: int, path: Path, records: Records) -> None:
+        TURN.set(number)
         try:
             with closing(_with_outcome(work.steps(path))) as steps:
                 for step in steps:
@@ -170,10 +172,10 @@ def _overlapped(images: Sequence[Place], work: SegmentFile) -> Generator[Record,
     with ThreadPoolExecutor(ahead, thread_name_prefix="cellseg-file") as pool:
 
         def begin() -> None:
-            for path in waiting:
+            for number, path in waiting:
                 assert isinstance(path, Path)
                 records: Records = SimpleQueue()
-                at_work.append((records, pool.submit(follow, path, records)))
+                at_work.append((records, pool.submit(follow, number, path, records)))
                 return
 
         try:

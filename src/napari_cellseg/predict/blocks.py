@@ -14,7 +14,7 @@ from napari_cellseg.images.normalise import Figures, intensity_figures
 from napari_cellseg.images.resample import read_resampled
 from napari_cellseg.predict import card
 from napari_cellseg.predict.labels import Encode
-from napari_cellseg.predict.network import Network
+from napari_cellseg.predict.network import TURN, Network
 from napari_cellseg.predict.tiles import Grid, Tile, mirrored
 from napari_cellseg.predict.uncertainty import VIEWS, combine
 from napari_cellseg.settings import SegmentSettings
@@ -49,7 +49,7 @@ class BlockPass:
         figures: Figures | None = None,
     ) -> None:
         self.image, self.model, self.grid = image, model, grid
-        self.settings, self.figures = settings, figures
+        self.settings, self.figures, self.turn = settings, figures, TURN.get()
         self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class BlockPass:
         tile = self.grid.tile(*block_id[1:])
         with self.lock:  # once per image, by whoever comes first
             self.figures = self.figures or intensity_figures(self.image)
-            self.network = self.network or Network(self.model, self.grid, self.settings)
+            self.network = self.network or Network(self.model, self.grid, self.settings, self.turn)
         window = self.read(*tile.read)
         for view in VIEWS[: self.settings.views]:
             seen = self.network(view.of(window), view.region(tile.keep, window.shape[1:]))
@@ -84,7 +84,7 @@ class BlockPass:
         with self.lock:
             self.figures = self.figures or intensity_figures(self.image)
             self.network = self.network or card.CardNetwork(
-                self.model, self.grid, self.settings, self.figures, encode
+                self.model, self.grid, self.settings, self.turn, self.figures, encode
             )
         return self.network(self._window(self.image.read, *tile.read), tile.keep)
 

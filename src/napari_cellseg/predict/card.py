@@ -46,7 +46,7 @@ class CardNetwork(Network):
 
     Parameters
     ----------
-    model, grid, settings
+    model, grid, settings, turn
         As in `Network`.
     figures : Figures
         The image's.
@@ -54,11 +54,17 @@ class CardNetwork(Network):
     """
 
     def __init__(
-        self, model: Model, grid: Grid, settings: SegmentSettings, figures: Figures, encode: Encode
+        self,
+        model: Model,
+        grid: Grid,
+        settings: SegmentSettings,
+        turn: int,
+        figures: Figures,
+        encode: Encode,
     ) -> None:
         from napari_cellseg.nets.backends import pick_precision
 
-        super().__init__(model, grid, settings)
+        super().__init__(model, grid, settings, turn)
         self.figures, self.encode = figures, encode
         self.precision = pick_precision(settings.precision, self.device)
         self.net: Any = None  # on the card, from the first window on

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TURN: ContextVar[int] = ContextVar("turn", default=0)
+"""Of images that are worked on at a time, windows of that with the lowest number come first on a device."""
+
 
 class Network:
     """Runs windows (c, y, x), one at a time on a device, in smaller pieces where memory ran out.
@@ -37,14 +41,16 @@ class Network:
         How the image is cut.
     settings : SegmentSettings
         What runs the network.
+    turn : int
+        See `TURN`.
     """
 
-    def __init__(self, model: Model, grid: Grid, settings: SegmentSettings) -> None:
+    def __init__(self, model: Model, grid: Grid, settings: SegmentSettings, turn: int = 0) -> None:
         from napari_cellseg.nets.backends import run_device
 
         self.model, self.grid, self.settings = model, grid, settings
         self.device = run_device(settings.backend, settings.device)
-        self.turn, self.most_px = next(_numbers), float("inf")
+        self.turn, self.most_px = turn, float("inf")
         self.forward: Forward | None = None
 
     def __call__(self, window: NDArray[Any], keep: tuple[slice, slice]) -> NDArray[Any]:
@@ -106,7 +112,7 @@ class Network:
 class _Device:
     """The one thread that works on a device: passes queue up instead of sharing its memory.
 
-    Those of an image that was begun first come first, so that images worked on at a time end one by one.
+    Of images that are worked on at a time they end one by one, see `TURN`.
     """
 
     def __init__(self, name: str) -> None:
