@@ -85,7 +85,7 @@ def gpu(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     fastest = min(taken for taken in alone.values() if isinstance(taken, float))
-    seconds, network = statistics.median(whole) / files, fastest * windows
+    seconds, network = statistics.median(whole), fastest * windows
     peak = torch.cuda.max_memory_allocated() / 1e6 if device.startswith("cuda") else None
     line = {
         "benchmark": "gpu",
@@ -131,17 +131,23 @@ def micrographs(folder: Path, files: int, shape: tuple[int, int]) -> list[Path]:
 
 
 def streamed(out: Path, paths: list[Path], model: Path, settings: Any, scheduler: str) -> float:
-    """Return the seconds from the first file to the last result."""
+    """Return the seconds of a file, from the first one read to the last result.
+
+    With a scheduler those of the second half, when every process has loaded the model.
+    """
     from napari_cellseg.predict.batch import segment_files
     from napari_cellseg.predict.segment_file import FileDone
 
-    began = time.perf_counter()
+    ends = [time.perf_counter()]
     for record in segment_files(paths, model, out, settings=settings, scheduler=scheduler):
-        if isinstance(record, FileDone) and record.status != "done":
+        if not isinstance(record, FileDone):
+            continue
+        if record.status != "done":
             raise RuntimeError(record.message)
-    seconds = time.perf_counter() - began
+        ends.append(time.perf_counter())
     shutil.rmtree(out)
-    return seconds
+    half = len(paths) // 2 if scheduler else 0
+    return (ends[-1] - ends[half]) / (len(paths) - half)
 
 
 def raw(model: Any, window: tuple[int, int], device: str, precision: str) -> dict[str, float | str]:
