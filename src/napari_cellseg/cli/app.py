@@ -1,14 +1,14 @@
 """The app the commands hang on, and what they share."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import cyclopts
 from cyclopts import Parameter
 
-from napari_cellseg.images.remote import Url
+from napari_cellseg.images.remote import Place, Url
 
 OK, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,6 +35,67 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
     help_format="plaintext",
 )
+
+
+class Done(Protocol):
+    """What became of a file, of whatever was done to it."""
+
+    @property
+    def path(self) -> Place:
+        """The file."""
+
+    @property
+    def status(self) -> str:
+        """Done or failed, in these words."""
+
+    @property
+    def message(self) -> str:
+        """Why it failed, or what else should be said."""
+
+
+One = TypeVar("One", bound=Done)
+
+
+def followed(
+    records: Iterable[One], total: int, doing: str, told: Callable[[One], tuple[str, Iterable[Any]]]
+) -> dict[str, int] | None:
+    """Show how files come to an end, and print what was written; return their number by status.
+
+    Parameters
+    ----------
+    records : iterable
+        "done" or "failed", with what to say.
+    total : int
+        How many there will be.
+    doing : str
+        What stands before the progress.
+    told : callable
+        ``told(record)``: what came of a file that is done, in words, and what was written.
+
+    Returns
+    -------
+    dict or None
+        None if it was interrupted, which has been said then.
+    """
+    from napari_cellseg.report.progress import Progress
+
+    counts = dict.fromkeys(("done", "failed"), 0)
+    try:
+        with Progress(doing) as progress:
+            for record in records:
+                counts[record.status] += 1
+                progress.show(sum(counts.values()), total, record.path.name)
+                if record.status == "failed":
+                    progress.say(f"napari-cellseg: {record.message}")
+                    continue
+                found, outputs = told(record)
+                said = f"; {record.message}" if record.message else ""
+                progress.say(f"{record.path.name}: {found}{said}")
+                print(*outputs, sep="\n", flush=True)
+    except KeyboardInterrupt:
+        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+        return None
+    return counts
 
 
 def summed_up(counts: Mapping[str, int], out: Path | Url) -> int:

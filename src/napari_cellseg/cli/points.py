@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, OK, Flag, Many, app, summed_up
+from napari_cellseg.cli.app import INTERRUPTED, OK, Flag, Many, app, followed, summed_up
 from napari_cellseg.objects.settings import PointSettings
 
 DEFAULTS = PointSettings()
@@ -52,33 +52,26 @@ def points(
     from napari_cellseg.formats.point_masks import POINT_FILES
     from napari_cellseg.images.micrographs import find_images
     from napari_cellseg.predict.points import point_files
-    from napari_cellseg.report.progress import Progress
 
     paths = [path for path in find_images(results) if not path.name.endswith("_labels.tif")]
-    counts = dict.fromkeys(("done", "failed"), 0)
-    try:
-        with Progress("points") as progress:
-            for record in point_files(
-                paths,
-                out,
-                format=format,
-                filaments=find_images(filaments, suffixes=POINT_FILES) if filaments else (),
-                images=find_images(images) if images else (),
-                filters=filters,
-                pixel_nm=pixel_nm,
-                overwrite=overwrite,
-                settings=settings,
-            ):
-                counts[record.status] += 1
-                progress.show(sum(counts.values()), len(paths), record.path.name)
-                if record.status == "failed":
-                    progress.say(f"napari-cellseg: {record.message}")
-                    continue
-                said = f"; {record.message}" if record.message else ""
-                progress.say(f"{record.path.name}: {len(record.coordinates.points)} points{said}")
-                print(record.output, flush=True)
-    except KeyboardInterrupt:
-        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+    records = point_files(
+        paths,
+        out,
+        format=format,
+        filaments=find_images(filaments, suffixes=POINT_FILES) if filaments else (),
+        images=find_images(images) if images else (),
+        filters=filters,
+        pixel_nm=pixel_nm,
+        overwrite=overwrite,
+        settings=settings,
+    )
+    counts = followed(
+        records,
+        len(paths),
+        "points",
+        lambda record: (f"{len(record.coordinates.points)} points", [record.output]),
+    )
+    if counts is None:
         return INTERRUPTED
     return summed_up(counts, out)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, Flag, app, summed_up
+from napari_cellseg.cli.app import INTERRUPTED, OK, WRONG_REQUEST, Flag, app, followed, summed_up
 from napari_cellseg.images.remote import Place, placed
 from napari_cellseg.settings import ExportSettings
 
@@ -75,7 +75,6 @@ def straighten(
         pair_coordinates,
         straighten_files,
     )
-    from napari_cellseg.report.progress import Progress
 
     paths, files, folder = find_places([image]), find_places([coordinates], suffixes=POINT_FILES), placed(out)
     how = StraightenFile(width_px, boxes, pad, source, flip_source, pixel_nm, overwrite, settings)
@@ -89,25 +88,13 @@ def straighten(
             shown = ", ".join(lone[:5]) + (f" and {len(lone) - 5} more" if len(lone) > 5 else "")
             print(f"no micrograph of {shown}", file=sys.stderr)
         records = straighten_files(paths, files, folder, scheduler=scheduler, how=how)
-    counts = dict.fromkeys(("done", "failed"), 0)
-    try:
-        with Progress("straightening") as progress:
-            for record in records:
-                counts[record.status] += 1
-                progress.show(sum(counts.values()), len(paths), record.path.name)
-                if record.status == "failed":
-                    progress.say(f"napari-cellseg: {record.message}")
-                    continue
-                said = f"; {record.message}" if record.message else ""
-                kind = (
-                    ("box" if record.count == 1 else "boxes")
-                    if boxes
-                    else "strip" + "s" * (record.count != 1)
-                )
-                progress.say(f"{record.path.name}: {record.count} {kind}{said}")
-                print(*record.outputs, sep="\n", flush=True)
-    except KeyboardInterrupt:
-        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+
+    def told(record: "Straightened") -> tuple[str, tuple[Place, ...]]:
+        kind = ("box" if record.count == 1 else "boxes") if boxes else "strip" + "s" * (record.count != 1)
+        return f"{record.count} {kind}", record.outputs
+
+    counts = followed(records, len(paths), "straightening", told)
+    if counts is None:
         return INTERRUPTED
     if single:
         return WRONG_REQUEST if counts["failed"] else OK

@@ -3,14 +3,17 @@
 import sys
 from glob import has_magic
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from napari_cellseg.cli.app import INTERRUPTED, Flag, Many, Polarity, app, summed_up
+from napari_cellseg.cli.app import INTERRUPTED, Flag, Many, Polarity, app, followed, summed_up
 from napari_cellseg.images.remote import Place, is_there, placed
 from napari_cellseg.objects.settings import TraceSettings
 from napari_cellseg.settings import ExportSettings
+
+if TYPE_CHECKING:
+    from napari_cellseg.predict.trace import Traced
 
 DEFAULTS, EXPORT_DEFAULTS = TraceSettings(), ExportSettings()
 
@@ -60,36 +63,28 @@ def trace(
     from napari_cellseg.formats.coordinates import WRITERS
     from napari_cellseg.images.micrographs import find_places
     from napari_cellseg.predict.trace import LIST, trace_files
-    from napari_cellseg.report.progress import Progress
 
     paths, folder = _named(labels), placed(out)
-    counts = dict.fromkeys(("done", "failed"), 0)
-    try:
-        with Progress("tracing") as progress:
-            for record in trace_files(
-                paths,
-                out,
-                format=format,
-                images=find_places(images) if images else (),
-                polarity=polarity,
-                pixel_nm=pixel_nm,
-                avoid_contamination=avoid_contamination,
-                overwrite=overwrite,
-                scheduler=scheduler,
-                settings=settings,
-                export=export,
-            ):
-                counts[record.status] += 1
-                progress.show(sum(counts.values()), len(paths), record.path.name)
-                if record.coordinates is None:
-                    progress.say(f"napari-cellseg: {record.message}")
-                    continue
-                found = len(record.coordinates.filaments)
-                said = f"; {record.message}" if record.message else ""
-                progress.say(f"{record.path.name}: {found} filament{'s' * (found != 1)}{said}")
-                print(record.output, flush=True)
-    except KeyboardInterrupt:
-        print("napari-cellseg: interrupted; finished files are kept", file=sys.stderr)
+    records = trace_files(
+        paths,
+        out,
+        format=format,
+        images=find_places(images) if images else (),
+        polarity=polarity,
+        pixel_nm=pixel_nm,
+        avoid_contamination=avoid_contamination,
+        overwrite=overwrite,
+        scheduler=scheduler,
+        settings=settings,
+        export=export,
+    )
+
+    def told(record: "Traced") -> tuple[str, list[Place | None]]:
+        found = len(record.coordinates.filaments) if record.coordinates else 0
+        return f"{found} filament{'s' * (found != 1)}", [record.output]
+
+    counts = followed(records, len(paths), "tracing", told)
+    if counts is None:
         return INTERRUPTED
     if isinstance(folder, Path) and (folder / LIST).exists():
         print(folder / LIST)

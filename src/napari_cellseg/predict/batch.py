@@ -86,7 +86,7 @@ def segment_files(
     overwrite : bool
         Replace results that are there.
     scheduler : str
-        Who does it, see `predict.scheduler`; empty = this process, one file after the other.
+        Who does it, see `predict.scheduler`; empty = this process, the results in the order of the files.
 
     Yields
     ------
